@@ -1,0 +1,63 @@
+"""limner: text steers pictures.
+
+    import limner
+    limner.generate("an astronaut riding a horse at sunset", seed=7)[0].save("out.png")
+
+Names are loaded when they are first used, so that importing limner costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from limner.errors import BadInput, LimnerError
+
+if TYPE_CHECKING:
+    from limner.models._open import open_model
+    from limner.models.clip import open_clip
+    from limner.picture import Picture, grid, load
+    from limner.tasks.classify import classify
+    from limner.tasks.describe import describe
+    from limner.tasks.generate import generate
+    from limner.tasks.rank import rank
+    from limner.tasks.replay import replay
+
+__version__ = "0.1.0"
+__all__ = [
+    "BadInput",
+    "LimnerError",
+    "Picture",
+    "classify",
+    "describe",
+    "generate",
+    "grid",
+    "load",
+    "open_clip",
+    "open_model",
+    "rank",
+    "replay",
+]
+
+_HOMES = {
+    "Picture": "limner.picture",
+    "classify": "limner.tasks.classify",
+    "describe": "limner.tasks.describe",
+    "generate": "limner.tasks.generate",
+    "grid": "limner.picture",
+    "load": "limner.picture",
+    "open_clip": "limner.models.clip",
+    "open_model": "limner.models._open",
+    "rank": "limner.tasks.rank",
+    "replay": "limner.tasks.replay",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'limner' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,123 @@
+"""`limner train clip|autoencoder|diffusion`: the recipes, with a bar, on any captioned pictures."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from limner._cli_flags import command
+from limner._cli_show import Json, bar, print_json, say
+from limner._rooms import find
+from limner.errors import BadInput
+
+if TYPE_CHECKING:
+    from limner.training.loop import Plan
+
+__all__ = ["register"]
+
+Data = Annotated[
+    str,
+    typer.Option("--data", help="world:scenes, a folder of captioned pictures, or .tar shards."),
+]
+Run = Annotated[Path, typer.Option("-o", "--output", metavar="RUN", help="Folder of the training.")]
+Steps = Annotated[int, typer.Option("--steps", help="Steps in all; a resumed run may change it.")]
+Batch = Annotated[int, typer.Option("--batch-size", help="Pictures a step, over all processes.")]
+Rate = Annotated[float, typer.Option("--learning-rate", help="At the plateau (AdamW).")]
+Warmup = Annotated[int, typer.Option("--warmup-steps", help="Steps of the linear rise.")]
+Decay = Annotated[float, typer.Option("--decay", help="Last share of the steps: fall to zero.")]
+Ema = Annotated[float, typer.Option("--ema", help="How much of the averaged weights a step keeps.")]
+Precision = Annotated[str, typer.Option("--precision", help="no (float32) or bf16.")]
+Save = Annotated[int, typer.Option("--save-every", help="Steps between checkpoints.")]
+Preview = Annotated[int, typer.Option("--preview-every", help="Steps between previews; 0: never.")]
+Seed = Annotated[int, typer.Option("--seed", help="Of weights, order and noise.")]
+Pixels = Annotated[int, typer.Option("--pixels", help="Side to which the pictures are brought.")]
+
+_EXAMPLES = {
+    "clip": "limner train clip --data world:scenes -o runs/clip",
+    "autoencoder": "limner train autoencoder --data my-pictures -o runs/vae",
+    "diffusion": "limner train diffusion --data world:scenes --clip runs/clip/model -o runs/words",
+}
+
+
+class _Recipes(TyperGroup):
+    """Commands made when one is asked for: the recipes import torch, which takes a second."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(_EXAMPLES)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in _EXAMPLES:
+            return None
+        app = typer.Typer(no_args_is_help=True)
+        app.callback()(lambda: None)  # a group even with one command
+        left_out = ("data", "run", "plan", "watch")
+        recipe = find("training", cmd_name)
+        command(app, recipe, _runner(cmd_name), example=_EXAMPLES[cmd_name], without=left_out)
+        return typer.main.get_group(app).get_command(ctx, cmd_name)
+
+
+def register(app: typer.Typer) -> None:
+    train = typer.Typer(
+        cls=_Recipes, no_args_is_help=True, help="Train the networks on captioned pictures."
+    )
+    app.add_typer(train, name="train", epilog="Example: " + _EXAMPLES["clip"])
+
+
+def _runner(name: str) -> Callable[..., int | None]:
+    def run(
+        said: dict[str, Any],
+        data: Data,
+        output: Run,
+        steps: Steps = 2000,
+        batch_size: Batch = 64,
+        learning_rate: Rate = 5e-4,
+        warmup_steps: Warmup = 100,
+        decay: Decay = 0.3,
+        ema: Ema = 0.999,
+        precision: Precision = "no",
+        save_every: Save = 200,
+        preview_every: Preview = 0,
+        seed: Seed = 0,
+        pixels: Pixels = 128,
+        json: Json = False,
+    ) -> None:
+        from limner.training.loop import Plan
+
+        given = locals()
+        plan = Plan(
+            **{field.name: given[field.name] for field in fields(Plan) if field.name in given}
+        )
+        _train(name, said, data, output, plan, pixels, json)
+
+    return run
+
+
+def _train(
+    name: str, said: dict[str, Any], data: str, run: Path, plan: Plan, pixels: int, json: bool
+) -> None:
+    """Run a recipe to its end or until it is stopped, with a bar."""
+    from limner.data._open import open_data
+
+    source = open_data(data, size=pixels)
+    recipe = find("training", name)
+    began, last = time.monotonic(), None
+    with bar(f"training {name}") as report:
+        watched = {"watch": report} if name == "diffusion" else {}
+        for last in recipe(source, run, plan, **said, **watched):
+            report(last.step, last.steps)
+    if last is None:
+        raise BadInput(f"{run} has already been trained for {plan.steps} steps: give more --steps")
+    done = last.step >= last.steps
+    if json:
+        result = {"run": run, "model": run / "model" if done else None, "step": last.step}
+        print_json({**result, "metrics": last.metrics, "seconds": time.monotonic() - began})
+    elif done:
+        typer.echo(str(run / "model"))
+    else:
+        say(f"stopped and saved at step {last.step} of {last.steps}: --resume goes on", "yellow")

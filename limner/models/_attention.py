@@ -1,0 +1,133 @@
+"""Where the text comes into the U-Net: cross-attention over feature maps, and the pooled text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from limner.models._layers import attend, split_among, to_picture, to_tokens
+
+__all__ = ["PooledText", "Transformer"]
+
+
+class Attention(nn.Module):
+    """Of d-wide tokens over themselves or, with `context` wide ones, over the text."""
+
+    def __init__(self, width: int, heads: int, context: int | None = None) -> None:
+        super().__init__()
+        self.heads = split_among(heads, width)
+        self.to_q = nn.Linear(width, width, bias=False)
+        self.to_k = nn.Linear(context or width, width, bias=False)
+        self.to_v = nn.Linear(context or width, width, bias=False)
+        self.to_out = nn.ModuleList([nn.Linear(width, width)])
+
+    def forward(self, tokens: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        return self.to_out[0](attend(self.to_q(tokens), keys, values, self.heads))
+
+
+class Gate(nn.Module):
+    """GEGLU (Shazeer 2020): half of the projection times GELU of the other half."""
+
+    def __init__(self, width: int, inner: int) -> None:
+        super().__init__()
+        self.proj = nn.Linear(width, 2 * inner)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        value, gate = self.proj(tokens).chunk(2, dim=-1)
+        return value * functional.gelu(gate)
+
+
+class FeedForward(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        # The checkpoints' second entry is a dropout, without weights.
+        self.net = nn.ModuleList(
+            [Gate(width, 4 * width), nn.Identity(), nn.Linear(4 * width, width)]
+        )
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return self.net[2](self.net[0](tokens))
+
+
+class TransformerBlock(nn.Module):
+    def __init__(self, width: int, heads: int, context: int) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(width)
+        self.attn1 = Attention(width, heads)
+        self.norm2 = nn.LayerNorm(width)
+        self.attn2 = Attention(width, heads, context)
+        self.norm3 = nn.LayerNorm(width)
+        self.ff = FeedForward(width)
+
+    def forward(self, tokens: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        inside = self.norm1(tokens)
+        own = self.attn1.to_k(inside), self.attn1.to_v(inside)
+        tokens = tokens + self.attn1(inside, *own)
+        tokens = tokens + self.attn2(self.norm2(tokens), keys, values)
+        return tokens + self.ff(self.norm3(tokens))
+
+
+class Transformer(nn.Module):
+    """Transformer blocks over the pixels of a feature map, which the text informs."""
+
+    def __init__(self, width: int, heads: int, context: int, config: dict[str, Any]) -> None:
+        super().__init__()
+        self.linear = bool(config.get("use_linear_projection", False))
+        self.norm = nn.GroupNorm(config.get("norm_num_groups", 32), width, 1e-6)
+        self.proj_in = nn.Linear(width, width) if self.linear else nn.Conv2d(width, width, 1)
+        depth = config.get("transformer_layers_per_block", 1)
+        blocks = [TransformerBlock(width, heads, context) for _ in range(depth)]
+        self.transformer_blocks = nn.ModuleList(blocks)
+        self.proj_out = nn.Linear(width, width) if self.linear else nn.Conv2d(width, width, 1)
+
+    def told(self, text: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """The text (b, n, d) as the blocks' keys and values (b, n, c)."""
+        return [(block.attn2.to_k(text), block.attn2.to_v(text)) for block in self.blocks()]
+
+    def blocks(self) -> list[TransformerBlock]:
+        return list(self.transformer_blocks)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor, states: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
+        """x (b, c, h, w), `told` of the text → (b, c, h, w)."""
+        inside = self.norm(x)
+        tokens = self.proj_in(to_tokens(inside)) if self.linear else to_tokens(self.proj_in(inside))
+        for block, (keys, values) in zip(self.transformer_blocks, states):
+            tokens = block(tokens, keys, values)
+        if self.linear:
+            return x + to_picture(self.proj_out(tokens), x)
+        return x + self.proj_out(to_picture(tokens, x))
+
+
+class Pool(nn.Module):
+    """Attention of the text's mean over the text: (b, n, d) → (b, d)."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = split_among(heads, width)
+        self.positional_embedding = nn.Parameter(torch.empty(1, width))
+        self.k_proj = nn.Linear(width, width)
+        self.q_proj = nn.Linear(width, width)
+        self.v_proj = nn.Linear(width, width)
+
+    def forward(self, text: Tensor) -> Tensor:
+        asking = text.mean(1, keepdim=True) + self.positional_embedding
+        text = torch.cat([asking, text], 1)
+        return attend(self.q_proj(asking), self.k_proj(text), self.v_proj(text), self.heads)[:, 0]
+
+
+class PooledText(nn.Module):
+    """What the text adds to the time embedding (addition_embed_type "text")."""
+
+    def __init__(self, context: int, time: int, heads: int) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(context)
+        self.pool = Pool(context, heads)
+        self.proj = nn.Linear(context, time)
+        self.norm2 = nn.LayerNorm(time)
+
+    def forward(self, text: Tensor) -> Tensor:
+        return self.norm2(self.proj(self.pool(self.norm1(text))))

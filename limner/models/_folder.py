@@ -1,0 +1,233 @@
+"""Reading a model's folder without trusting it: JSON and safetensors, and nothing that can run.
+
+Whatever is missing, pickled, cut short or of another shape than its config says is BadInput. A hub
+id is fetched only when the name cannot be a path and HF_HUB_OFFLINE is not set.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from limner.errors import BadInput
+
+__all__ = [
+    "assembled",
+    "check_numbers",
+    "fingerprint",
+    "find_folder",
+    "read_json",
+    "refuse_pickled",
+    "weight_files",
+    "weights",
+]
+
+Module = TypeVar("Module", bound=nn.Module)
+
+PICKLED = (".bin", ".ckpt", ".pt", ".pth", ".pkl", ".pickle")
+_STEMS = ("diffusion_pytorch_model", "model")
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+_LARGEST_JSON = 64_000_000  # characters; a tokenizer.json of a large vocabulary has ten million
+_DEEPEST, _WIDEST = 128, 2_000_000  # layers, and any other number, that a config may ask for
+_LARGE = 2**27  # bytes from which a file's hash is remembered
+_FETCHED = ["*.json", "*.txt", "*.safetensors"]
+_NOT_FETCHED = ["*.fp16.*", "*non_ema*", "*ema_only*", "safety_checker/*", "*/openvino*", "*onnx*"]
+
+
+def find_folder(name: str | Path) -> Path:
+    """The folder of a model: a path, or a hub id that is in the cache or can be fetched."""
+    path = Path(name).expanduser()
+    try:
+        if path.is_dir():
+            return path
+        exists = path.exists()
+    except (OSError, ValueError):  # a name too long, or with a NUL byte
+        exists = False
+    if exists:
+        hint = " (pickled weights are never opened)" if path.suffix in PICKLED else ""
+        raise BadInput(f"{str(name)!r} is a file{hint}: give the folder of a diffusers model")
+    if not isinstance(name, str) or not _HUB_ID.fullmatch(name) or ".." in name:
+        shown = str(name)[:200]
+        raise BadInput(f'no model at {shown!r}: give "embedded", a model\'s folder or a hub id')
+    return _from_hub(name)
+
+
+def _from_hub(name: str) -> Path:
+    from huggingface_hub import snapshot_download
+
+    offline = os.environ.get("HF_HUB_OFFLINE", "").lower() in {"1", "true", "yes", "on"}
+    try:
+        folder = snapshot_download(
+            name,
+            allow_patterns=_FETCHED,
+            ignore_patterns=_NOT_FETCHED,
+            local_files_only=offline,
+        )
+    except Exception as error:  # a dozen types: no network, no such model, not allowed, disk full
+        tried = "and HF_HUB_OFFLINE is set" if offline else f"nor on the hub ({_line(error)})"
+        raise BadInput(f"no folder {name!r}, not in the hub's cache, {tried}") from None
+    return Path(folder)
+
+
+def _line(error: Exception) -> str:
+    """An error's first line, kept short."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0][:160]
+
+
+def read_json(path: Path, missing: Any = None) -> Any:
+    """The object {…} in a JSON file. `missing` is what to give when there is no such file."""
+    if missing is not None and not path.is_file():
+        return missing
+    try:
+        if path.stat().st_size > _LARGEST_JSON:
+            raise BadInput(f"{str(path)!r} is too large to be a model's description")
+        said = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        reason = getattr(error, "strerror", None) or "it is not JSON"
+        raise BadInput(f"cannot read {str(path)!r}: {reason}; is the model complete?") from None
+    if not isinstance(said, dict):
+        raise BadInput(f"{str(path)!r} holds a {type(said).__name__}: expected a JSON object")
+    return said
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The safetensors files of one network. Raises BadInput naming pickled ones, or none at all."""
+    for variant in ("", ".fp16"):
+        for stem in _STEMS:
+            whole = folder / f"{stem}{variant}.safetensors"
+            if whole.is_file():
+                return [whole]
+            index = folder / f"{stem}.safetensors.index{variant}.json"
+            if index.is_file():
+                return _shards(index)
+    refuse_pickled(folder)
+    raise BadInput(f"no weights in {str(folder)!r}: expected {_STEMS[0]}.safetensors")
+
+
+def refuse_pickled(folder: Path) -> None:
+    """Raises BadInput when the folder's weights are pickled, saying how to convert them."""
+    for file in sorted(folder.glob("*")):
+        if file.suffix in PICKLED:
+            raise BadInput(
+                f"{str(file)!r} is pickled and could run code when opened: convert it to "
+                "safetensors (huggingface.co/spaces/safetensors/convert) and give that folder"
+            )
+
+
+def _shards(index: Path) -> list[Path]:
+    names = read_json(index).get("weight_map", {})
+    files = sorted({str(name) for name in names.values()}) if isinstance(names, dict) else []
+    for name in files:
+        if Path(name).name != name or not name.endswith(".safetensors"):
+            raise BadInput(f"{str(index)!r} names {name!r}: expected safetensors files beside it")
+        if not (index.parent / name).is_file():
+            raise BadInput(f"{str(index)!r} names {name!r}, which is missing: fetch it again")
+    if not files:
+        raise BadInput(f"{str(index)!r} names no weights")
+    return [index.parent / name for name in files]
+
+
+def weights(folder: Path) -> dict[str, Tensor]:
+    """All weights of one network by name, on the CPU, in their own types."""
+    from safetensors.torch import load_file
+
+    out: dict[str, Tensor] = {}
+    for file in weight_files(folder):
+        try:
+            out.update(load_file(file))
+        except Exception as error:  # its own error, and torch's at types or sizes that cannot be
+            raise BadInput(
+                f"{str(file)!r} is no whole safetensors file ({_line(error)}): fetch it again"
+            ) from None
+    return out
+
+
+def assembled(
+    make: Callable[[dict[str, Any]], Module],
+    config: dict[str, Any],
+    state: dict[str, Tensor],
+    where: Path,
+) -> Module:
+    """The network of this config with these weights, float32, ready to run.
+
+    Nothing is drawn or allocated before the weights are in: it is built on torch's meta device.
+    Raises BadInput when config and weights do not fit each other.
+    """
+    check_numbers(config, where)
+    try:
+        with torch.device("meta"):
+            network = make(config)
+    except BadInput as error:
+        raise BadInput(f"the config in {str(where)!r}: {error}") from None
+    except Exception as error:  # a config of another make: missing keys, sizes that do not divide …
+        raise BadInput(f"the config in {str(where)!r} is not usable ({_line(error)})") from None
+    try:
+        network.load_state_dict(_ready(state), strict=True, assign=True)
+    except RuntimeError as error:
+        lines = [line.strip() for line in str(error).splitlines()[1:]] or [_line(error)]
+        raise BadInput(
+            f"the weights in {str(where)!r} are not those of its config: {lines[0][:160]}"
+        ) from None
+    return network.eval().requires_grad_(False)
+
+
+def _ready(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """In float32; convolutions' weights channels-last, as the pictures that they meet are."""
+    floats = {name: tensor.float() for name, tensor in state.items()}
+    order = torch.channels_last
+    return {n: t.contiguous(memory_format=order) if t.ndim == 4 else t for n, t in floats.items()}
+
+
+def check_numbers(config: dict[str, Any], where: Path) -> None:
+    """Refuses a config that would build for hours."""
+    for key, value in config.items():
+        most = _DEEPEST if "layers" in key else _WIDEST
+        for number in value if isinstance(value, list) else [value]:
+            if isinstance(number, (int, float)) and not abs(number) <= most:
+                raise BadInput(f"the config in {str(where)!r} says {key} = {number}")
+        if isinstance(value, list) and len(value) > _DEEPEST:
+            raise BadInput(f"the config in {str(where)!r} lists {len(value)} of {key}")
+
+
+def fingerprint(files: Iterable[Path]) -> str:
+    """SHA-256 over the files' names and contents, in order of their names."""
+    total = hashlib.sha256()
+    for file in sorted(files):
+        total.update(f"{file.parent.name}/{file.name} {_file_hash(file)}\n".encode())
+    return total.hexdigest()
+
+
+def _file_hash(file: Path) -> str:
+    """The file's SHA-256. Large files' are kept in the user's cache, by path, size and time."""
+    stat = file.stat()
+    if stat.st_size < _LARGE:
+        return _read_hash(file)
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    key = f"{file.resolve()} {stat.st_size} {stat.st_mtime_ns}"
+    kept = base / "limner" / "hashes" / hashlib.sha256(key.encode()).hexdigest()
+    with suppress(OSError, ValueError):
+        known = kept.read_text("ascii")
+        if len(known) == 64:
+            return known
+    value = _read_hash(file)
+    with suppress(OSError):  # a cache that cannot be written costs time, nothing else
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        temporary = kept.with_suffix(f".{os.getpid()}")
+        temporary.write_text(value, "ascii")
+        temporary.replace(kept)
+    return value
+
+
+def _read_hash(file: Path) -> str:
+    with open(file, "rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()

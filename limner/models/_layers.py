@@ -1,0 +1,99 @@
+"""Layers that the Stable Diffusion networks share, named as their checkpoints name the weights."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from limner.errors import BadInput
+
+__all__ = ["Downsample", "Resnet", "Upsample", "attend", "split_among", "to_picture", "to_tokens"]
+
+
+def to_tokens(x: Tensor) -> Tensor:
+    """(b, c, h, w) → (b, h·w, c); free of copying where x is channels-last."""
+    return x.permute(0, 2, 3, 1).flatten(1, 2)
+
+
+def to_picture(tokens: Tensor, like: Tensor) -> Tensor:
+    """(b, h·w, c) → (b, c, h, w), channels-last, with h and w of `like`."""
+    return tokens.unflatten(1, like.shape[2:]).permute(0, 3, 1, 2)
+
+
+def split_among(heads: int, width: int) -> int:
+    """The number of heads, when the width can be split among them; else BadInput."""
+    if not isinstance(heads, int) or heads < 1 or width % heads:
+        raise BadInput(f"a width of {width} cannot be split among {heads} heads")
+    return heads
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, heads: int, *, causal: bool = False) -> Tensor:
+    """Softmax attention of q (b, n, d) over k and v (b, m, d), d split among heads → (b, n, d)."""
+    q, k, v = (part.unflatten(2, (heads, -1)).transpose(1, 2) for part in (q, k, v))
+    mixed = functional.scaled_dot_product_attention(q, k, v, is_causal=causal)
+    return mixed.transpose(1, 2).flatten(2)
+
+
+class Resnet(nn.Module):
+    """Norm, SiLU, convolution, twice, around a skip; a `time` width of 0 leaves the time out.
+
+    The time is added in the middle; where it `scales`, it scales and shifts what the second norm
+    gives (Dhariwal & Nichol 2021, §3).
+    """
+
+    def __init__(
+        self,
+        inner: int,
+        outer: int,
+        time: int,
+        groups: int,
+        eps: float,
+        scales: bool = False,
+    ) -> None:
+        super().__init__()
+        self.norm1 = nn.GroupNorm(groups, inner, eps)
+        self.conv1 = nn.Conv2d(inner, outer, 3, padding=1)
+        self.scales = scales
+        self.time_emb_proj = nn.Linear(time, 2 * outer if scales else outer) if time else None
+        self.norm2 = nn.GroupNorm(groups, outer, eps)
+        self.conv2 = nn.Conv2d(outer, outer, 3, padding=1)
+        self.conv_shortcut = nn.Conv2d(inner, outer, 1) if inner != outer else None
+
+    def forward(self, x: Tensor, time: Tensor | None = None) -> Tensor:
+        """x (b, inner, h, w), SiLU of the time embedding (b, time) → (b, outer, h, w)."""
+        inside = self.conv1(functional.silu(self.norm1(x)))
+        told = None if self.time_emb_proj is None else self.time_emb_proj(time)[:, :, None, None]
+        if told is None:
+            inside = self.norm2(inside)
+        elif self.scales:
+            scale, shift = told.chunk(2, 1)
+            inside = self.norm2(inside) * (1 + scale) + shift
+        else:
+            inside = self.norm2(inside + told)
+        inside = self.conv2(functional.silu(inside))
+        return inside + (x if self.conv_shortcut is None else self.conv_shortcut(x))
+
+
+class Upsample(nn.Module):
+    """Nearest neighbour to `size` (b, c, h, w) or the double, then a convolution."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(width, width, 3, padding=1)
+
+    def forward(self, x: Tensor, size: torch.Size | None = None) -> Tensor:
+        larger = size if size is not None else (2 * x.shape[2], 2 * x.shape[3])
+        return self.conv(functional.interpolate(x, size=larger, mode="nearest"))
+
+
+class Downsample(nn.Module):
+    """A convolution of stride 2, padded on all sides (U-Net) or only right and below (VAE)."""
+
+    def __init__(self, width: int, padded: bool) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(width, width, 3, stride=2, padding=1 if padded else 0)
+        self.padded = padded
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x if self.padded else functional.pad(x, (0, 1, 0, 1)))

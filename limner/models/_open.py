@@ -1,0 +1,47 @@
+"""One way in: a name, a folder or a hub id → a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from limner.errors import BadInput
+from limner.models._text_to_image import TextToImage
+from limner.models.diffusers import diffusers
+from limner.models.embedded import embedded
+
+__all__ = ["PRECISIONS", "open_model", "placed"]
+
+PRECISIONS = ("auto", "float32", "bfloat16")
+
+
+def open_model(name: str | Path = "embedded") -> TextToImage:
+    """Opens "embedded", a folder in diffusers' layout, or a hub id; float32, on the CPU.
+
+    Only safetensors are read. Raises BadInput when it is missing, pickled, broken or of a layout
+    other than Stable Diffusion 1.x or 2.x.
+    """
+    return embedded() if name == "embedded" else diffusers(name)
+
+
+def placed(model: TextToImage, precision: str = "auto") -> TextToImage:
+    """The model where this machine runs it fastest: the GPU if there is one, bfloat16 if it has it.
+
+    precision: float32 is exact, bfloat16 is forced, auto is bfloat16 where it is faster.
+    """
+    if precision not in PRECISIONS:
+        raise BadInput(f"precision {precision!r}: choose one of {', '.join(PRECISIONS)}")
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    half = precision == "bfloat16" or (precision == "auto" and _has_bfloat16(device))
+    return model.to(device, torch.bfloat16 if half else torch.float32)
+
+
+def _has_bfloat16(device: str) -> bool:
+    """Whether matrix products in bfloat16 run in hardware; emulated, they are slower."""
+    if device == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    with_ops = torch.backends.mkldnn.is_available()
+    return with_ops and (
+        torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    )

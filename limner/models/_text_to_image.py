@@ -1,0 +1,116 @@
+"""A text-to-image model of Stable Diffusion's layout, opened: its parts and what joins them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from limner.models._folder import fingerprint
+from limner.models._tokenizer import Tokenizer
+from limner.models._transformer import TextTower
+from limner.prompt import words
+
+__all__ = ["Codec", "TextToImage"]
+
+# States of a longer prompt are windows side by side; more than these and the rest is cut (and
+# `cut_words` names it): every one makes each step slower, and no model was trained on any but one.
+MAX_WINDOWS = 8
+
+
+class Codec(Protocol):
+    """An autoencoder between pictures in [-1, 1] and unscaled latents."""
+
+    def encode(self, pictures: Tensor, /) -> Tensor: ...
+    def decode(self, latents: Tensor, /) -> Tensor: ...
+    def to(self, *args: Any, **kwargs: Any) -> Any: ...
+
+
+@dataclass(frozen=True, eq=False)
+class TextToImage:
+    """What `open_model` gives. `to` moves it; nothing else changes it."""
+
+    name: str
+    unet: nn.Module  # unet(x, timesteps, encoder_hidden_states=states).sample
+    vae: Codec
+    text_encoder: TextTower
+    tokenizer: Tokenizer
+    prediction: str  # epsilon, v_prediction, sample or flow
+    alpha_bars: Tensor | None  # (T,) float64; None for flow
+    scaling_factor: float
+    shift_factor: float
+    channels: int  # of the latents
+    size: int  # pixels of a side that it was trained on
+    downscale: int  # pixels to a latent's side
+    licence: str
+    files: tuple[Path, ...]  # whatever the pictures depend on
+    vocabulary: frozenset[str] | None = None  # the words of its training; None: not known
+    steps: int = 20
+    guidance_scale: float = 7.5
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    dtype: torch.dtype = torch.float32
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over the model's files: what a recipe remembers it by."""
+        return fingerprint(self.files)
+
+    def to(self, device: str | torch.device, dtype: torch.dtype = torch.float32) -> TextToImage:
+        """The model on a device in a floating type; its networks themselves are moved."""
+        device = torch.device(device)
+        unet = self.unet.to(device, dtype)
+        vae, text = self.vae.to(device, dtype), self.text_encoder.to(device, dtype)
+        moved = replace(self, unet=unet, vae=vae, text_encoder=text, device=device, dtype=dtype)
+        if "fingerprint" in vars(self):
+            vars(moved)["fingerprint"] = self.fingerprint
+        return moved
+
+    def compiled(self, compiler: Callable[..., Any] = torch.compile) -> TextToImage:
+        """The model with its U-Net compiled: slow the first time, faster from then on."""
+        return replace(self, unet=compiler(self.unet))
+
+    @torch.no_grad()
+    def encode_text(self, prompts: Sequence[str]) -> Tensor:
+        """Prompts → states (b, n, d).
+
+        A prompt too long for the tokenizer's window goes on in further windows, each with its own
+        start and end; the shorter ones of a batch are given empty windows, so that n is one.
+        """
+        cut = [self.tokenizer.windows(prompt)[:MAX_WINDOWS] for prompt in prompts]
+        count = max(len(windows) for windows in cut)
+        ids = [
+            self.tokenizer.filled(window)
+            for windows in cut
+            for window in [*windows, *[[]] * (count - len(windows))]
+        ]
+        states = self.text_encoder(torch.tensor(ids, device=self.device))
+        return states.unflatten(0, (len(prompts), count)).flatten(1, 2)
+
+    def cut_words(self, prompt: str) -> list[str]:
+        """The words that `encode_text` leaves out, where a prompt is longer than 8 windows."""
+        left = self.tokenizer.windows(prompt)[MAX_WINDOWS:]
+        return self.tokenizer.text([i for window in left for i in window]).split()
+
+    def unseen_words(self, prompt: str) -> list[str]:
+        """The words that were in no caption of its training, in order; [] where that is unknown."""
+        if self.vocabulary is None:
+            return []
+        return [word for word in dict.fromkeys(words(prompt)) if word not in self.vocabulary]
+
+    @torch.no_grad()
+    def decode(self, latents: Tensor) -> Tensor:
+        """Latents (b, c, h, w) → pictures (b, 3, h·f, w·f) in [0, 1], float32."""
+        plain = latents / self.scaling_factor + self.shift_factor
+        pictures = self.vae.decode(plain.to(self.device, self.dtype))
+        return pictures.float().div(2).add(0.5).clamp(0, 1)
+
+    @torch.no_grad()
+    def encode(self, pictures: Tensor) -> Tensor:
+        """Pictures (b, 3, h, w) in [0, 1] → the latents' mean (b, c, h/f, w/f), float32, scaled."""
+        mean = self.vae.encode(pictures.to(self.device, self.dtype) * 2 - 1).float()
+        return (mean - self.shift_factor) * self.scaling_factor

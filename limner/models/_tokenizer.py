@@ -1,0 +1,144 @@
+"""CLIP's tokenizer from a transformers folder, through the library `tokenizers` alone.
+
+Transformers' own class does the same (a test holds the two together) and takes a second to import.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from limner.errors import BadInput
+from limner.models._folder import read_json
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer as Backend
+
+__all__ = ["Tokenizer", "open_tokenizer"]
+
+# How CLIP splits text into words, from the published tokenizer.
+_SPLIT = (
+    r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|"
+    r"[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
+)
+_END_OF_WORD = "</w>"
+_LONGEST = 100_000  # above this, model_max_length means "not said"
+
+
+@dataclass(frozen=True)
+class Tokenizer:
+    """Text → ids. A window is `length` tokens, its start and end token among them."""
+
+    backend: Backend
+    start: int
+    end: int
+    pad: int
+    length: int
+
+    @property
+    def room(self) -> int:
+        """How many of a text's own tokens one window holds."""
+        return self.length - 2
+
+    def ids(self, text: str) -> list[int]:
+        """The text's own tokens, without start and end."""
+        return self.backend.encode(text, add_special_tokens=False).ids
+
+    def windows(self, text: str) -> list[list[int]]:
+        """The text's tokens, cut into windows that are not filled up; one at least."""
+        ids = self.ids(text)
+        return [ids[i : i + self.room] for i in range(0, max(len(ids), 1), self.room)]
+
+    def filled(self, window: Sequence[int]) -> list[int]:
+        """A window with its start, its end and padding: `length` ids."""
+        ids = [self.start, *window, self.end]
+        return ids + [self.pad] * (self.length - len(ids))
+
+    def batch(self, texts: Sequence[str]) -> Tensor:
+        """One window a text (b, length), cut where it is full."""
+        return torch.tensor([self.filled(self.windows(text)[0]) for text in texts])
+
+    def text(self, ids: Sequence[int]) -> str:
+        """Ids back to words."""
+        return self.backend.decode(list(ids)).replace(_END_OF_WORD, " ").strip()
+
+
+def open_tokenizer(folder: Path, longest: int) -> Tokenizer:
+    """From tokenizer.json, or vocab.json and merges.txt. `longest` is what the network takes.
+
+    Raises BadInput when the files are missing or broken.
+    """
+    options = read_json(folder / "tokenizer_config.json", missing={})
+    special = {**read_json(folder / "special_tokens_map.json", missing={}), **options}
+    try:
+        backend = _backend(folder, _token(special, "unk_token"))
+    except BadInput:
+        raise
+    except Exception as error:  # the library raises plain Exceptions at broken files
+        raise BadInput(f"the tokenizer in {str(folder)!r} is broken ({error})") from None
+    backend.no_truncation()
+    backend.no_padding()
+    names = {"bos_token": "<|startoftext|>", "eos_token": "<|endoftext|>"}
+    ids: dict[str, int] = {}
+    for key in ("bos_token", "eos_token", "pad_token"):
+        token = _token(special, key, names.get(key, "<|endoftext|>"))
+        number = backend.token_to_id(token)
+        if number is None:
+            raise BadInput(f"the tokenizer in {str(folder)!r} lacks its {key} {token!r}")
+        ids[key] = number
+    said = options.get("model_max_length")
+    length = int(said) if isinstance(said, (int, float)) and 3 <= said < _LONGEST else longest
+    length = min(length, longest)
+    return Tokenizer(backend, ids["bos_token"], ids["eos_token"], ids["pad_token"], length)
+
+
+def _token(special: dict[str, Any], key: str, default: str = "<|endoftext|>") -> str:
+    """A special token, which the files give as text or as {"content": text}."""
+    said = special.get(key) or default
+    return str(said["content"]) if isinstance(said, dict) else str(said)
+
+
+def _backend(folder: Path, unknown: str) -> Backend:
+    from tokenizers import Tokenizer as Backend
+
+    if (folder / "tokenizer.json").is_file():
+        return Backend.from_file(str(folder / "tokenizer.json"))
+    if not (folder / "vocab.json").is_file() or not (folder / "merges.txt").is_file():
+        raise BadInput(
+            f"no tokenizer in {str(folder)!r}: needs tokenizer.json, or vocab.json with merges.txt"
+        )
+    return _from_vocabulary(folder, unknown)
+
+
+def _from_vocabulary(folder: Path, unknown: str) -> Backend:
+    from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tokenizers
+    from tokenizers import Tokenizer as Backend
+
+    vocabulary, merges = models.BPE.read_file(
+        str(folder / "vocab.json"), str(folder / "merges.txt")
+    )
+    backend = Backend(
+        models.BPE(
+            vocabulary,
+            merges,
+            continuing_subword_prefix="",
+            end_of_word_suffix=_END_OF_WORD,
+            unk_token=unknown,
+        )
+    )
+    backend.normalizer = normalizers.Sequence(
+        [normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Lowercase()]
+    )
+    split = pre_tokenizers.Split(Regex(_SPLIT), behavior="removed", invert=True)
+    backend.pre_tokenizer = pre_tokenizers.Sequence(
+        [split, pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
+    backend.decoder = decoders.ByteLevel()
+    known = [t for t in ("<|startoftext|>", "<|endoftext|>") if t in vocabulary]
+    backend.add_special_tokens([AddedToken(token, special=True) for token in known])
+    return backend

@@ -1,0 +1,189 @@
+"""Folders in the layout of diffusers' StableDiffusionPipeline: Stable Diffusion 1.x and 2.x."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from limner.errors import BadInput
+from limner.levels import SCHEDULES, alpha_bars, zero_terminal
+from limner.models import _autoencoder, _folder, _unet
+from limner.models._text_to_image import Codec, TextToImage
+from limner.models._tokenizer import open_tokenizer
+from limner.models._transformer import TextTower
+
+__all__ = ["diffusers"]
+
+_PARTS = {
+    "unet": "UNet2DConditionModel",
+    "vae": "AutoencoderKL",
+    "text_encoder": "CLIPTextModel",
+}
+_PREDICTIONS = ("epsilon", "v_prediction", "sample")
+
+
+def diffusers(name: str | Path) -> TextToImage:
+    """Opens a folder or hub id; float32, on the CPU. Raises BadInput for whatever does not fit."""
+    folder = _folder.find_folder(name)
+    _check_parts(folder)
+    card = _folder.read_json(folder / "limner.json", missing={})
+    unet_config = _folder.read_json(folder / "unet" / "config.json")
+    vae_config = _folder.read_json(folder / "vae" / "config.json")
+    prediction, table = _noise(folder / "scheduler" / "scheduler_config.json")
+    text = _text_tower(folder / "text_encoder")
+    channels = _whole(unet_config.get("in_channels", 4), "in_channels", folder)
+    _check_fit(unet_config, vae_config, channels, folder)
+    blocks = vae_config.get("block_out_channels", [64])
+    downscale = 2 ** (len(blocks) - 1)
+    latent = unet_config.get("sample_size") or 64
+    side = latent[0] if isinstance(latent, list) else latent
+    size = card.get("size", _whole(side, "sample_size", folder) * downscale)
+    return TextToImage(
+        name=str(name),
+        unet=_open_unet(unet_config, folder / "unet"),
+        vae=_open_vae(vae_config, folder / "vae"),
+        text_encoder=text,
+        tokenizer=open_tokenizer(folder / "tokenizer", text.length),
+        prediction=prediction,
+        alpha_bars=table,
+        scaling_factor=float(vae_config.get("scaling_factor") or 0.18215),
+        shift_factor=float(vae_config.get("shift_factor") or 0.0),
+        channels=channels,
+        size=_whole(size, "size", folder),
+        downscale=downscale,
+        licence=str(card.get("licence", "see the model's own page")),
+        files=_files(folder),
+        vocabulary=frozenset(card["vocabulary"]) if "vocabulary" in card else None,
+        steps=_whole(card.get("steps", 20), "steps", folder),
+        guidance_scale=float(card.get("guidance_scale", 7.5)),
+    )
+
+
+def _check_parts(folder: Path) -> None:
+    """Whether model_index.json names the parts that this file knows."""
+    if not (folder / "model_index.json").is_file():
+        _folder.refuse_pickled(folder)
+        raise BadInput(f"{str(folder)!r} has no model_index.json: expected a diffusers folder")
+    index = _folder.read_json(folder / "model_index.json")
+    for part, wanted in _PARTS.items():
+        said = index.get(part)
+        found = said[1] if isinstance(said, list) and len(said) == 2 else said
+        if found != wanted:
+            raise BadInput(
+                f"{str(folder)!r} has {found} as its {part}: expected {wanted}, as in "
+                "Stable Diffusion 1.x and 2.x"
+            )
+    if index.get("text_encoder_2"):
+        raise BadInput(f"{str(folder)!r} has two text encoders: expected one, as in SD 1.x and 2.x")
+
+
+def _check_fit(unet: dict[str, Any], vae: dict[str, Any], channels: int, folder: Path) -> None:
+    latent = vae.get("latent_channels", 4)
+    if not channels == unet.get("out_channels", 4) == latent:
+        raise BadInput(
+            f"the U-Net in {str(folder)!r} takes {channels} channels and gives "
+            f"{unet.get('out_channels', 4)}, its latents have {latent}: expected a model from text "
+            "alone, not one for inpainting or depth"
+        )
+
+
+def _whole(value: Any, what: str, folder: Path) -> int:
+    if not isinstance(value, int) or not 1 <= value <= 65536:
+        raise BadInput(f"{str(folder)!r} says {what} = {value!r}: expected a whole number above 0")
+    return value
+
+
+def _open_unet(config: dict[str, Any], folder: Path) -> nn.Module:
+    state = _folder.weights(folder)
+    if _unet.runs(config):
+        return _folder.assembled(_unet.UNet, config, state, folder)
+    return _folder.assembled(_library_unet, config, state, folder)
+
+
+def _library_unet(config: dict[str, Any]) -> nn.Module:
+    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+
+    unet = UNet2DConditionModel.from_config(config)
+    assert isinstance(unet, nn.Module)
+    return unet
+
+
+def _open_vae(config: dict[str, Any], folder: Path) -> Codec:
+    state = _autoencoder.renamed(_folder.weights(folder))
+    if _autoencoder.runs(config):
+        return _folder.assembled(_autoencoder.Autoencoder, config, state, folder)
+    return _LibraryCodec(_folder.assembled(_library_vae, config, state, folder))
+
+
+def _library_vae(config: dict[str, Any]) -> nn.Module:
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+
+    vae = AutoencoderKL.from_config(config)
+    assert isinstance(vae, nn.Module)
+    return vae
+
+
+class _LibraryCodec(nn.Module):
+    """diffusers' AutoencoderKL as a Codec."""
+
+    def __init__(self, vae: nn.Module) -> None:
+        super().__init__()
+        self.vae = vae
+
+    def encode(self, pictures: Tensor) -> Tensor:
+        return self.vae.encode(pictures).latent_dist.mean  # type: ignore[operator]
+
+    def decode(self, latents: Tensor) -> Tensor:
+        return self.vae.decode(latents).sample  # type: ignore[operator]
+
+
+def _text_tower(folder: Path) -> TextTower:
+    config = _folder.read_json(folder / "config.json")
+    state = {
+        name.removeprefix("text_model."): weight
+        for name, weight in _folder.weights(folder).items()
+        if not name.endswith("position_ids") and not name.startswith("text_projection")
+    }
+    return _folder.assembled(TextTower, config, state, folder)
+
+
+def _noise(path: Path) -> tuple[str, Tensor | None]:
+    """What the network predicts and its table ᾱ, from the scheduler's config."""
+    config = _folder.read_json(path)
+    if str(config.get("_class_name", "")).startswith("FlowMatch"):
+        return "flow", None
+    prediction = config.get("prediction_type", "epsilon")
+    if prediction not in _PREDICTIONS:
+        known = ", ".join(_PREDICTIONS)
+        raise BadInput(f"{str(path)!r} says prediction_type = {prediction!r}: known are {known}")
+    table = _table(config, path)
+    return prediction, zero_terminal(table) if config.get("rescale_betas_zero_snr") else table
+
+
+def _table(config: dict[str, Any], path: Path) -> Tensor:
+    total = _whole(config.get("num_train_timesteps", 1000), "num_train_timesteps", path)
+    schedule = config.get("beta_schedule", "linear")
+    if config.get("trained_betas"):
+        betas = torch.tensor(config["trained_betas"], dtype=torch.float64)
+        return torch.cumprod(1 - betas, 0)
+    if schedule == "squaredcos_cap_v2":
+        return alpha_bars("cosine", total)
+    low, high = float(config.get("beta_start", 1e-4)), float(config.get("beta_end", 0.02))
+    if schedule not in SCHEDULES[:2] or not 0 < low <= high < 1:
+        raise BadInput(f"{str(path)!r} has the noise schedule {schedule!r} from {low} to {high}")
+    root = 2 if schedule == "scaled_linear" else 1
+    betas = torch.linspace(low ** (1 / root), high ** (1 / root), total, dtype=torch.float64)
+    return torch.cumprod(1 - betas**root, 0)
+
+
+def _files(folder: Path) -> tuple[Path, ...]:
+    """All that the pictures depend on: weights, configs and the tokenizer."""
+    out = [file for part in _PARTS for file in _folder.weight_files(folder / part)]
+    out += [folder / part / "config.json" for part in _PARTS]
+    out.append(folder / "scheduler" / "scheduler_config.json")
+    names = ("tokenizer.json", "vocab.json", "merges.txt", "tokenizer_config.json")
+    out += [folder / "tokenizer" / name for name in names]
+    return tuple(file for file in out if file.is_file())

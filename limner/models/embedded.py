@@ -1,0 +1,25 @@
+"""The models that come with limner, trained by its own recipes on its own world."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from limner.errors import BadInput
+from limner.models._text_to_image import TextToImage
+from limner.models.diffusers import diffusers
+
+__all__ = ["embedded", "folder"]
+
+
+def folder(part: str) -> Path:
+    """Where limner's own "diffusion" or "clip" is. Raises BadInput when it was not installed."""
+    path = Path(__file__).parents[1] / "embedded" / part
+    if not path.is_dir():
+        raise BadInput(f"this installation has no embedded {part} model: install limner again")
+    return path
+
+
+def embedded() -> TextToImage:
+    """limner's own text-to-image model; float32, on the CPU."""
+    return replace(diffusers(folder("diffusion")), name="embedded")

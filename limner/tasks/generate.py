@@ -1,0 +1,177 @@
+"""From words to pictures."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from limner._rooms import names
+from limner.errors import BadInput
+from limner.prompt import CutWord, Phrase, UnseenWord, check, parse
+
+if TYPE_CHECKING:
+    from limner.models._text_to_image import TextToImage
+    from limner.picture import Picture
+    from limner.tasks import Watch
+
+__all__ = ["generate", "size_of"]
+
+MOST_PICTURES, MOST_STEPS, LARGEST_SIDE = 10_000, 1000, 4096
+
+
+def generate(
+    prompt: str,
+    *,
+    negative: str | None = None,
+    count: int = 1,
+    seed: int = 0,
+    first: int = 0,
+    steps: int | None = None,
+    guidance_scale: float | None = None,
+    guidance_interval: tuple[float, float] = (0.0, 1.0),
+    guidance_rescale: float = 0.0,
+    sampler: str = "dpmpp_2m",
+    size: str | tuple[int, int] | None = None,
+    model: str | Path | TextToImage = "embedded",
+    best_of: int | None = None,
+    precision: str = "auto",
+    compile: bool = False,
+    watch: Watch | None = None,
+) -> list[Picture]:
+    """Paints what the prompt says; each picture carries the recipe that makes it again.
+
+    The same arguments give the same pictures on the same machine, and the same noise on any.
+    Picture k of a run is the same whether it is made alone or among others.
+
+    Args:
+        prompt: what to paint; parts with weights are composed: "a cat:2 | a dog | snow:-1"
+        negative: what to keep away from
+        count: how many pictures
+        seed: which run; another seed, other pictures
+        first: number of the first picture in its run; replaying picture 5 alone is first=5
+        steps: steps of the sampler; the model's own number when not given
+        guidance_scale: how strongly the words pull; the model's own when not given
+        guidance_interval: from and to, in flow time: 0 is clean, 1 is noise; no pull outside
+        guidance_rescale: 0 to 1, against too much contrast at large scales
+        sampler: how to get from noise to a picture: a name in limner/samplers
+        size: width and height in pixels, such as 128x96; the model's own when not given
+        model: "embedded", a folder in diffusers' layout, a hub id, or what open_model gave
+        best_of: paint so many and keep those that CLIP ranks highest, best first
+        precision: auto, float32 or bfloat16
+        compile: compile the network: slow the first time, faster from then on
+        watch: called after each step with a Progress; raise in it to stop
+
+    Raises BadInput when an argument or the model is not usable.
+    """
+    from limner.models._open import open_model, placed
+    from limner.tasks._paint import Plan, paint
+
+    phrases = _phrases(prompt, negative)
+    _check_numbers(count, seed, first, steps, best_of)
+    _check_guidance(guidance_scale, guidance_interval, guidance_rescale)
+    if sampler not in names("samplers"):
+        raise BadInput(f"no sampler {sampler!r}: choose one of {', '.join(names('samplers'))}")
+    wanted = None if size is None else size_of(size)
+    opened = open_model(model) if isinstance(model, (str, Path)) else model
+    _warn(opened, [*(phrase.text for phrase in phrases), negative or ""])
+    plan = Plan(
+        prompt=prompt,
+        negative=negative or "",
+        seed=seed,
+        steps=steps or opened.steps,
+        guidance_scale=opened.guidance_scale if guidance_scale is None else guidance_scale,
+        guidance_interval=guidance_interval,
+        guidance_rescale=guidance_rescale,
+        sampler=sampler,
+        size=_fitting(wanted or (opened.size, opened.size), opened),
+    )
+    run = {"count": count, "first": first, "best_of": best_of, "compile": compile}
+    opened = placed(opened, precision)
+    opened = opened.compiled() if compile else opened
+    pictures = paint(opened, plan, range(first, first + (best_of or count)), run, watch)
+    return _best(pictures, prompt, count) if best_of is not None else pictures
+
+
+def size_of(size: str | tuple[int, int]) -> tuple[int, int]:
+    """ "128x96" or (128, 96): width and height in pixels. Raises BadInput."""
+    if isinstance(size, str):
+        found = re.fullmatch(r"(\d{1,5})[x×](\d{1,5})", size.strip().lower())
+        pair = [int(side) for side in found.groups()] if found else []
+    else:
+        pair = [side for side in size if isinstance(side, int)]
+    if len(pair) != 2 or not all(1 <= side <= LARGEST_SIDE for side in pair):
+        raise BadInput(f"size {size!r}: give width x height up to {LARGEST_SIDE}, such as 128x96")
+    return pair[0], pair[1]
+
+
+def _fitting(size: tuple[int, int], model: TextToImage) -> tuple[int, int]:
+    """The size, when the model can paint it."""
+    by = model.downscale
+    if size[0] % by or size[1] % by:
+        near = "x".join(str(max(by, round(side / by) * by)) for side in size)
+        raise BadInput(
+            f"size {size[0]}x{size[1]}: {model.name!r} paints multiples of {by}, such as {near}"
+        )
+    return size
+
+
+def _phrases(prompt: str, negative: str | None) -> list[Phrase]:
+    if negative is not None and negative.strip():
+        check(negative, "negative prompt")
+    phrases = parse(prompt)
+    for phrase in phrases:
+        if phrase.picture is not None:
+            raise BadInput(f"{phrase.text!r} names a picture: generate paints from words alone")
+    return phrases
+
+
+def _check_numbers(
+    count: int, seed: int, first: int, steps: int | None, best_of: int | None
+) -> None:
+    bounds = {
+        "count": (count, 1, MOST_PICTURES),
+        "seed": (seed, 0, 2**64 - 1),
+        "first": (first, 0, 2**53),
+        "steps": (1 if steps is None else steps, 1, MOST_STEPS),
+        "best-of": (count if best_of is None else best_of, count, MOST_PICTURES),
+    }
+    for what, (value, low, high) in bounds.items():
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            raise BadInput(f"{what} {value!r}: give a whole number from {low} to {high}")
+
+
+def _check_guidance(scale: float | None, interval: tuple[float, float], rescale: float) -> None:
+    if scale is not None and not abs(scale) <= 1000:
+        raise BadInput(f"guidance scale {scale}: give a number, such as 4")
+    if len(interval) != 2 or not 0 <= interval[0] <= interval[1] <= 1:
+        raise BadInput(f"guidance interval {interval}: give from and to, 0 ≤ from ≤ to ≤ 1")
+    if not 0 <= rescale <= 1:
+        raise BadInput(f"guidance rescale {rescale}: give a number from 0 to 1")
+
+
+def _warn(model: TextToImage, texts: list[str]) -> None:
+    """Names the words that the model has never seen, and those that are too many."""
+    for word in dict.fromkeys(word for text in texts for word in model.unseen_words(text)):
+        near = difflib.get_close_matches(word, model.vocabulary or (), 1)
+        meant = f", did you mean {near[0]!r}?" if near else ";"
+        message = (
+            f"the model {model.name!r} has never seen the word {word!r}{meant} use one that it "
+            "knows (limner models --words), or another model (--model)"
+        )
+        warnings.warn(message, UnseenWord, stacklevel=3)
+    for text in texts:
+        cut = model.cut_words(text)
+        if cut:
+            shown = " ".join(cut[:8]) + (" …" if len(cut) > 8 else "")
+            message = f"the prompt is too long: its last {len(cut)} words are left out ({shown})"
+            warnings.warn(message, CutWord, stacklevel=3)
+
+
+def _best(pictures: list[Picture], prompt: str, count: int) -> list[Picture]:
+    """Those that CLIP finds most like the prompt, best first."""
+    from limner.tasks.rank import rank
+
+    return [ranked.picture for ranked in rank(prompt, pictures)[:count]]

@@ -1,0 +1,122 @@
+"""What stands behind the objects: uint8 (128, 128, 3), in several variants of each kind."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+
+__all__ = ["VARIANTS", "background"]
+
+SIDE = 128
+VARIANTS = 48  # of each kind; each is drawn once and kept, so that a picture costs a copy
+
+_PLAIN = {  # the named plain grounds, and the pale ones that no caption names
+    "red": (214, 70, 66),
+    "yellow": (246, 216, 90),
+    "blue": (84, 132, 214),
+    "green": (104, 178, 96),
+}
+_PALE = ((240, 240, 238), (226, 234, 242), (244, 234, 220), (232, 240, 228), (238, 228, 238))
+
+# kind → (sky top, sky at the horizon, ground at the horizon, ground at the foot)
+_GROUNDS = {
+    "grass": ((120, 188, 240), (214, 236, 250), (120, 190, 80), (62, 140, 44)),
+    "beach": ((96, 186, 238), (206, 238, 250), (244, 222, 164), (226, 192, 124)),
+    "night": ((8, 10, 40), (34, 38, 92), (24, 32, 52), (10, 14, 26)),
+    "snow": ((170, 192, 214), (222, 232, 242), (250, 252, 255), (222, 232, 244)),
+    "sea": ((134, 200, 240), (220, 240, 250), (44, 130, 190), (14, 74, 140)),
+    "desert": ((108, 176, 226), (240, 226, 196), (232, 178, 98), (198, 132, 60)),
+    "sunset": ((92, 50, 120), (252, 142, 60), (96, 52, 66), (44, 24, 44)),
+    "space": ((8, 6, 22), (20, 12, 44), (20, 12, 44), (8, 6, 22)),
+    "underwater": ((60, 176, 206), (24, 112, 168), (16, 84, 138), (10, 50, 98)),
+    "city": ((164, 196, 222), (220, 226, 230), (112, 114, 120), (74, 76, 82)),
+    "forest": ((150, 196, 160), (104, 160, 108), (70, 120, 56), (42, 82, 34)),
+}
+
+
+def _ramp(top: tuple[int, ...], bottom: tuple[int, ...], rows: int) -> np.ndarray:
+    mix = np.linspace(0, 1, rows)[:, None]
+    return np.asarray(top) * (1 - mix) + np.asarray(bottom) * mix
+
+
+def _disc(canvas: np.ndarray, x: float, y: float, rx: float, ry: float, colour, mix: float) -> None:
+    rows, columns = np.mgrid[0:SIDE, 0:SIDE]
+    distance = np.hypot((columns - x) / rx, (rows - y) / ry)
+    cover = np.clip((1 - distance) * min(rx, ry) + 0.5, 0, 1)[..., None] * mix
+    canvas += (np.asarray(colour, np.float64) - canvas) * cover
+
+
+def _stars(canvas: np.ndarray, rng: np.random.Generator, count: int, below: int) -> None:
+    for x, y in zip(rng.integers(1, SIDE - 2, count), rng.integers(1, below, count), strict=True):
+        canvas[y : y + 2, x : x + 2] = (255, 250, 225)
+
+
+def _towers(canvas: np.ndarray, rng: np.random.Generator, horizon: int) -> None:
+    x = int(rng.integers(-8, 0))
+    while x < SIDE:
+        width, height = int(rng.integers(14, 24)), int(rng.integers(24, 56))
+        left, tone = max(x, 0), rng.uniform(0.75, 1.1)
+        canvas[horizon - height : horizon, left : x + width] = np.asarray((132, 142, 160)) * tone
+        for row in range(horizon - height + 4, horizon - 4, 9):
+            for column in range(left + 3, min(x + width - 5, SIDE - 4), 8):
+                canvas[row : row + 4, column : column + 4] = (246, 228, 150)
+        x += width
+
+
+def _trunks(canvas: np.ndarray, rng: np.random.Generator, horizon: int) -> None:
+    for x in np.arange(rng.integers(2, 14), SIDE, 24) + rng.integers(-4, 5, 1):
+        canvas[: horizon + 6, x : x + 6] = (92, 66, 44)
+        _disc(canvas, x + 3, rng.uniform(4, 18), 19, 16, (44, 112, 48), 1.0)
+
+
+def _details(canvas: np.ndarray, kind: str, rng: np.random.Generator, horizon: int) -> None:
+    """What tells one kind from another beside its colours."""
+    x = rng.uniform(12, SIDE - 12)
+    if kind in ("grass", "sea"):
+        _disc(canvas, x, rng.uniform(12, 26), 22, 8, (255, 255, 255), 0.85)
+    elif kind == "beach":
+        canvas[horizon - 10 : horizon] = (64, 160, 206)
+        _disc(canvas, x, 16, 11, 11, (255, 232, 110), 1.0)
+    elif kind == "night":
+        _stars(canvas, rng, 24, horizon - 4)
+        _disc(canvas, x, rng.uniform(14, 26), 10, 10, (250, 246, 214), 1.0)
+    elif kind == "snow":
+        for _ in range(26):
+            _disc(canvas, *rng.uniform(0, SIDE, 2), 2, 2, (255, 255, 255), 0.9)
+    elif kind == "desert":
+        _disc(canvas, x, horizon + 4, 56, 16, (222, 164, 84), 1.0)
+        _disc(canvas, SIDE - x, 16, 11, 11, (255, 240, 170), 1.0)
+    elif kind == "sunset":
+        _disc(canvas, x, horizon - 4, 19, 19, (255, 214, 96), 1.0)
+        canvas[horizon:] = _ramp((96, 52, 66), (44, 24, 44), SIDE - horizon)[:, None]
+    elif kind == "space":
+        _stars(canvas, rng, 40, SIDE - 2)
+        _disc(canvas, x, rng.uniform(12, 30), 12, 12, (176, 112, 190), 1.0)
+    elif kind == "underwater":
+        for _ in range(9):
+            _disc(canvas, *rng.uniform(6, SIDE - 6, 2), 4, 4, (176, 230, 244), 0.7)
+        canvas[SIDE - 14 :] = (196, 178, 120)
+    elif kind == "city":
+        _towers(canvas, rng, horizon)
+    elif kind == "forest":
+        _trunks(canvas, rng, horizon)
+
+
+@lru_cache(maxsize=1024)
+def background(kind: str, variant: int) -> np.ndarray:
+    """One variant of a kind, uint8 (128, 128, 3), read-only: the same for the same arguments."""
+    rng = np.random.default_rng([sum(map(ord, kind)), variant])
+    if kind in _GROUNDS:
+        sky, far, near, foot = _GROUNDS[kind]
+        horizon = int(rng.integers(70, 86))
+        rows = np.concatenate([_ramp(sky, far, horizon), _ramp(near, foot, SIDE - horizon)])
+        canvas = np.repeat(rows[:, None], SIDE, 1)
+        _details(canvas, kind, rng, horizon)
+    else:
+        base = _PALE[variant % len(_PALE)] if kind == "plain" else _PLAIN[kind]
+        canvas = np.repeat(_ramp(base, tuple(0.93 * c for c in base), SIDE)[:, None], SIDE, 1)
+    canvas = np.clip(canvas * rng.uniform(0.95, 1.04) + rng.uniform(-3, 3, 3), 0, 255)
+    drawn = canvas.astype(np.uint8)
+    drawn.setflags(write=False)
+    return drawn

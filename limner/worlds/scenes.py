@@ -1,0 +1,220 @@
+"""The world ``scenes``: objects, colours, counts, relations, backgrounds, materials and styles.
+
+Pictures are 128 pixels square. ``World(seed=s).draw([i])`` is a pure function of (s, i): the same
+picture, captions and truth in any batch and any order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from limner.errors import BadInput
+from limner.worlds import _backgrounds, _sprites, _styles
+from limner.worlds import _vocabulary as words
+from limner.worlds._captions import Scene, Thing, canonical, held_out, phrasings
+from limner.worlds._layout import Ink, Place, places
+
+__all__ = ["Scene", "Scenes", "Thing", "World", "canonical", "held_out"]
+
+SIDE = 128
+
+
+@dataclass
+class Scenes:
+    """A drawn batch. ``boxes``, ``masks`` and ``maps`` are filled where ``annotate`` was asked."""
+
+    pictures: np.ndarray  # uint8 (b, 128, 128, 3)
+    captions: list[list[str]]  # the canonical phrasing first
+    scenes: list[Scene]
+    boxes: list[np.ndarray] = field(default_factory=list)  # int (n, 4): visible x0 y0 x1 y1
+    masks: list[np.ndarray] = field(default_factory=list)  # bool (n, 128, 128): visible pixels
+    maps: list[np.ndarray] = field(default_factory=list)  # uint8 (128, 128): 0 or 1 + noun's index
+
+    def truth(self, row: int) -> dict[str, Any]:
+        """Everything that is true of one picture, as plain JSON values (masks left out)."""
+        scene = asdict(self.scenes[row])
+        scene["things"] = [asdict(thing) for thing in self.scenes[row].things]
+        boxes = self.boxes[row].tolist() if self.boxes else None
+        return {"captions": self.captions[row], **scene, "boxes": boxes}
+
+
+class World:
+    """The world ``scenes``.
+
+    Args:
+        seed: which world; pictures of two seeds have nothing in common.
+        vocabulary: ``core`` (24 glyphs and five shapes) or ``full``.
+        split: ``train``, ``held_out`` (the one content in ten kept from training) or ``all``.
+        font: Noto Color Emoji; looked for on the system when not given. Without it only the
+            shapes are drawn: ``shapes_only`` is then true.
+    """
+
+    def __init__(
+        self,
+        seed: int = 0,
+        *,
+        vocabulary: str = "core",
+        split: str = "train",
+        font: Path | None = None,
+    ) -> None:
+        if vocabulary not in ("core", "full"):
+            raise BadInput(f"the world scenes has vocabularies core and full, not {vocabulary!r}")
+        if split not in ("train", "held_out", "all"):
+            raise BadInput(f"a split is train, held_out or all, not {split!r}")
+        self.seed, self.split = seed, split
+        self.font = font or _sprites.find_font()
+        self.shapes_only = self.font is None
+        glyphs = () if self.shapes_only else words.glyph_nouns(vocabulary)
+        self.glyphs = {noun.word: noun for noun in glyphs}
+        self.nouns = (*self.glyphs, *words.SHAPES)
+
+    # ---- what is in a picture -------------------------------------------------------------
+
+    def _thing(self, rng: np.random.Generator, ground: str, among: Sequence[str] = ()) -> Thing:
+        """A glyph or a coloured shape that can be seen in front of the background."""
+        if among:
+            return Thing(str(rng.choice(among)))
+        if self.glyphs and rng.random() < 0.66:
+            return Thing(str(rng.choice(list(self.glyphs))))
+        clash = words.BACKGROUNDS[ground][1]
+        colour = str(rng.choice([name for name in words.COLOURS if name not in clash]))
+        return Thing(str(rng.choice(words.SHAPES)), colour)
+
+    def _in_role(self, *roles: str) -> list[str]:
+        return [noun.word for noun in self.glyphs.values() if noun.role in roles]
+
+    def _relation(self, rng: np.random.Generator, ground: str) -> tuple[str, tuple[Thing, ...]]:
+        names = list(words.RELATIONS) if self.glyphs else list(words.RELATIONS)[:6]
+        relation = str(rng.choice([*names, "and", "and", "left of", "right of"]))
+        first, second = self._thing(rng, ground), self._thing(rng, ground)
+        if relation in words.HOLDABLE or relation in ("riding", "wearing"):
+            roles = {"riding": words.MOUNTS, "wearing": ("wearable",), **words.HOLDABLE}[relation]
+            first = self._thing(rng, ground, self._in_role("being"))
+            second = self._thing(rng, ground, self._in_role(*roles))
+        while second == first:
+            second = self._thing(rng, ground)
+        return relation, (first, second)
+
+    def _invent(self, rng: np.random.Generator) -> Scene:
+        grounds = list(words.BACKGROUNDS)
+        ground = "plain" if rng.random() < 0.2 else str(rng.choice(grounds[1:]))
+        style = str(rng.choice(list(words.STYLES))) if rng.random() < 0.09 else None
+        kind = rng.random()
+        if kind < 0.42:
+            relation, things = self._relation(rng, ground)
+            return Scene(things, relation, 1, ground, style)
+        if kind < 0.54:
+            count = int(rng.choice(list(words.COUNTS.values())))
+            return Scene((self._thing(rng, ground),), None, count, ground, style)
+        thing, roll = self._thing(rng, ground), rng.random()
+        if roll < 0.15:
+            material = str(rng.choice(list(words.MATERIALS)))
+            # crochet keeps the object's own colours, so a shape of it needs one to be told
+            colour = thing.colour if material in ("crochet", "stained glass") else None
+            thing = Thing(thing.noun, colour, material)
+        elif roll < 0.30:
+            thing = Thing(thing.noun, thing.colour, None, str(rng.choice(["small", "large"])))
+        return Scene((thing,), None, 1, ground, style)
+
+    def scene(self, rng: np.random.Generator) -> Scene:
+        """A scene of this world's split."""
+        while True:
+            scene = self._invent(rng)
+            if self.split == "all" or held_out(scene) == (self.split == "held_out"):
+                return scene
+
+    # ---- drawing --------------------------------------------------------------------------
+
+    def sprite(self, thing: Thing) -> np.ndarray:
+        """One object on nothing: uint8 (96, 96, 4), straight alpha."""
+        if thing.noun in self.glyphs:
+            assert self.font is not None  # glyphs is empty without it
+            drawn = _sprites.glyph(self.glyphs[thing.noun].glyph, self.font)
+        elif thing.noun in words.SHAPES:
+            drawn = _sprites.shape(thing.noun, thing.colour or "grey")
+        else:
+            raise BadInput(f"the world scenes cannot draw {thing.noun!r}; it knows {self.nouns}")
+        return _sprites.in_material(drawn, thing.material) if thing.material else drawn
+
+    def paint(
+        self, scene: Scene, rng: np.random.Generator
+    ) -> tuple[np.ndarray, list[Place], list[Image.Image]]:
+        """Draw one scene: the picture uint8 (128, 128, 3), and what stands where."""
+        sprites = [Image.fromarray(self.sprite(thing)) for thing in scene.things]
+        sprites = sprites * scene.count
+        spots = places(scene, [_ink(sprite) for sprite in sprites], rng)
+        variant = int(rng.integers(_backgrounds.VARIANTS))
+        canvas = Image.fromarray(_backgrounds.background(scene.background, variant))
+        resized = [
+            sprite.resize((spot.side, spot.side), Image.Resampling.BILINEAR, reducing_gap=2.0)
+            for sprite, spot in zip(sprites, spots, strict=True)
+        ]
+        for index in _far_to_near(scene, len(spots)):
+            canvas.paste(resized[index], (spots[index].left, spots[index].top), resized[index])
+        picture = np.asarray(canvas)
+        return (_styles.in_style(picture, scene.style) if scene.style else picture), spots, resized
+
+    def draw(self, indices: Sequence[int], *, annotate: bool = False) -> Scenes:
+        """Draw the pictures of these indices, (b,) ints of 0 or more."""
+        batch = Scenes(np.empty((len(indices), SIDE, SIDE, 3), np.uint8), [], [])
+        for row, index in enumerate(indices):
+            rng = np.random.Generator(np.random.Philox(key=[self.seed, int(index)]))
+            scene = self.scene(rng)
+            batch.captions.append(phrasings(scene, rng))
+            batch.scenes.append(scene)
+            batch.pictures[row], spots, sprites = self.paint(scene, rng)
+            if annotate:
+                self._annotate(batch, scene, spots, sprites)
+        return batch
+
+    def stream(self, start: int, batch: int) -> Iterator[Scenes]:
+        """Batches without end, from index ``start`` on."""
+        while True:
+            yield self.draw(range(start, start + batch))
+            start += batch
+
+    def _annotate(
+        self, batch: Scenes, scene: Scene, spots: list[Place], sprites: list[Image.Image]
+    ) -> None:
+        """Masks by drawing each object's outline again, the nearer ones hiding the farther."""
+        masks = np.zeros((len(spots), SIDE, SIDE), bool)
+        for index in _far_to_near(scene, len(spots)):
+            layer = Image.new("L", (SIDE, SIDE))
+            layer.paste(sprites[index].getchannel("A"), (spots[index].left, spots[index].top))
+            ink = np.asarray(layer) >= 128
+            masks &= ~ink
+            masks[index] = ink
+        nouns = [self.nouns.index(thing.noun) for thing in scene.things] * scene.count
+        semantic = np.zeros((SIDE, SIDE), np.uint8)
+        for mask, noun in zip(masks, nouns, strict=True):
+            semantic[mask] = noun + 1
+        batch.masks.append(masks)
+        batch.boxes.append(np.array([_box(mask) for mask in masks]))
+        batch.maps.append(semantic)
+
+
+def _far_to_near(scene: Scene, count: int) -> list[int]:
+    """The order of painting: who rides or stands on something is in front of it."""
+    behind_second = scene.relation in ("on top of", "riding")
+    return list(reversed(range(count))) if behind_second else list(range(count))
+
+
+def _ink(sprite: Image.Image) -> Ink:
+    left, top, right, bottom = sprite.getchannel("A").getbbox() or (0, 0, *sprite.size)
+    return Ink(
+        left / sprite.width, top / sprite.height, right / sprite.width, bottom / sprite.height
+    )
+
+
+def _box(mask: np.ndarray) -> tuple[int, int, int, int]:
+    """Corners of the pixels that are set, the far ones exclusive; all zero where none is."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    if not len(rows):
+        return 0, 0, 0, 0
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1

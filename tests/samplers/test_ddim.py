@@ -1,0 +1,86 @@
+import math
+
+import pytest
+import torch
+from diffusers import DDIMScheduler
+
+from limner.levels import CLEAN, alpha_bars, vp_levels, zero_terminal
+from limner.noise import Noise
+from limner.samplers.ddim import ddim, invert
+
+SD = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
+
+
+@pytest.mark.parametrize("family", ["vp", "ve", "flow", "pure"])
+def test_first_order_on_a_gaussian_mixture(order, family):
+    slope, error = order(ddim, family)
+    assert 0.95 < slope < 1.1 and error < 0.03
+
+
+def test_with_noise_the_spread_converges_at_first_order(spread_error):
+    for eta in (0.5, 1.0):
+        coarse, fine = (spread_error(ddim, "vp", steps, eta=eta) for steps in (128, 256))
+        assert 0.9 < math.log2(coarse / fine) < 1.1 and fine < 0.01
+
+
+@pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("spacing, offset", [("leading", 1), ("trailing", 0)])
+@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction", "sample"])
+def test_is_diffusers(against, eta, spacing, offset, prediction):
+    scheduler = DDIMScheduler(
+        **SD,
+        clip_sample=False,
+        timestep_spacing=spacing,
+        steps_offset=offset,
+        prediction_type=prediction,
+    )
+    scheduler.set_timesteps(10)
+    scheduler.step = _with_eta(scheduler.step, eta)
+    levels = vp_levels(alpha_bars("scaled_linear"), 10, spacing, offset)
+    assert against(scheduler, ddim, levels, eta=eta) < 1e-4
+
+
+def test_is_diffusers_with_zero_terminal_snr(against):
+    scheduler = DDIMScheduler(
+        **SD,
+        clip_sample=False,
+        rescale_betas_zero_snr=True,
+        timestep_spacing="trailing",
+        prediction_type="v_prediction",
+    )
+    scheduler.set_timesteps(10)
+    table = zero_terminal(alpha_bars("scaled_linear"))
+    levels = vp_levels(table, 10, "trailing")
+    assert levels[0] == (0.0, 1.0)
+    assert against(scheduler, ddim, levels, table=table) < 1e-4
+
+
+def _with_eta(step, eta):
+    return lambda *args, **options: step(*args, eta=eta, **options)
+
+
+def test_inversion_leads_back_nearer_with_more_steps(mixture, path):
+    noise = Noise(0, range(32))
+    x = 1.5 * noise.normal((1, 2, 2)).double()
+    away = []
+    for steps in (32, 64, 128):
+        levels = [*path("vp", steps), CLEAN]
+        *_, up = invert(mixture, x, levels)
+        assert up.level == levels[0] and up.step == steps + 1
+        *_, down = ddim(mixture, up.x, levels, noise=noise)
+        away.append(float((down.x - x).abs().mean()))
+    assert 0.25 > away[0] > 1.4 * away[1] > 2 * away[2]
+
+
+def test_inversion_finds_the_noise_of_a_gaussian(path):
+    """N(μ, s²): the flow maps x0 to α·μ + √(α²s² + σ²)·(x0 − μ)/s exactly."""
+    from limner.denoisers.gaussian_mixture import GaussianMixture
+
+    one = torch.ones(1, dtype=torch.float64)
+    gaussian = GaussianMixture(one.reshape(1, 1, 1, 1), 0.5 * one, one)
+    x = torch.linspace(0, 2, 5, dtype=torch.float64).reshape(5, 1, 1, 1)
+    levels = [*path("vp", 512)[:-1], CLEAN]
+    *_, up = invert(gaussian, x, levels)
+    alpha, sigma = levels[0]
+    expected = alpha + math.hypot(alpha * 0.5, sigma) * (x - 1) / 0.5
+    torch.testing.assert_close(up.x, expected, rtol=0, atol=0.06)
