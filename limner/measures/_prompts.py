@@ -77,7 +77,9 @@ def twin(scene: Scene) -> Scene | None:
 def listed() -> list[Prompt]:
     """The list, made anew: of each kind the first by hash, every word about equally often."""
     makers = {
-        "single object": chain.from_iterable(_first(_singles(n), 3 if c else 2) for n, c in _nouns()),
+        "single object": chain.from_iterable(
+            _first(_singles(n), 3 if c else 2) for n, c in _nouns()
+        ),
         "two objects": chain(_spread(_pairs("and"), 22, 3), _spread(_pairs("next to"), 22, 3)),
         "relation": chain.from_iterable(_related(name, n) for name, n in RELATIONS.items()),
         "colour binding": _spread(_bindings(), 44, 22),

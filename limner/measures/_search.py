@@ -15,36 +15,47 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from limner.measures._templates import RES, Bank
 from limner.worlds.scenes import Thing
 
-__all__ = ["Found", "Sight", "best_by_thing", "found", "gains", "hidden"]
+__all__ = ["Found", "Scores", "Sight", "found", "gains", "hidden", "scored"]
 
 
 @dataclass(frozen=True, eq=False)
 class Sight:
-    """A picture and the background that is behind it: both (3, RES, RES) in [0, 1]."""
+    """A picture and the background that is behind it: both (3, r, r) in [0, 1]."""
 
     picture: Tensor
     ground: Tensor
+
+    def error(self, *things: Found) -> float:
+        """The squared error that is left when these things, farthest first, explain the picture."""
+        drawn = self.ground
+        for thing in things:
+            drawn = thing.colours + (1 - thing.cover) * drawn
+        return float((self.picture - drawn).square().sum())
 
 
 @dataclass(frozen=True, eq=False)
 class Found:
     """A thing where it was found.
 
-    gain:  squared error that it explains, summed over pixels and channels
-    share: of the squared error within its outline, what it explains; 1 is all
-    box:   left, top, right, bottom of the outline in pixels of RES
-    cover: (RES, RES)
+    gain:    squared error that it explains, summed over pixels and channels
+    share:   how much of what is to be explained under it that is; 1 is all
+    box:     left, top, right, bottom of its outline in pixels
+    side:    of its square, as an index of the bank's sides
+    colours: (3, r, r), premultiplied
+    cover:   (r, r)
     """
 
     thing: Thing
     gain: float
     share: float
     box: tuple[int, int, int, int]
-    side: int  # of its square, as an index of SIDES
+    side: int
+    colours: Tensor
     cover: Tensor
 
     @property
@@ -53,11 +64,42 @@ class Found:
         return (left + right) / 2, (top + bottom) / 2
 
 
-def gains(bank: Bank, sight: Sight, weight: Tensor, things: slice = slice(None)) -> Tensor:
-    """The gain of every thing, size and place: (n, s, RES, RES); −inf where it would be cut off.
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """Of every thing and size where it gains most: gain (n, s), its share (n, s), and that place."""
 
-    weight: (RES, RES), what each pixel counts: 0 where something else hides the background
+    gain: Tensor
+    share: Tensor
+    rows: Tensor
+    columns: Tensor
+
+    @property
+    def value(self) -> Tensor:
+        """gain · share (n, s): a large template over several things, or over a part of one, gains
+        much but leaves much unexplained."""
+        return self.gain * self.share.clamp(min=0)
+
+
+def scored(bank: Bank, sight: Sight, weight: Tensor) -> Scores:
+    """How well every thing in every size explains the picture.
+
+    weight: (r, r), what each pixel counts: 0 where something else hides the background
     """
+    maps = gains(bank, sight, weight)
+    res = maps.shape[-1]
+    gain, at = maps.flatten(2).max(2)
+    rows, columns = at // res, at % res
+    energy = weight * (sight.picture - sight.ground).square().sum(0)
+    along = torch.arange(res)
+    ys, xs = (rows[..., None] + along) % res, (columns[..., None] + along) % res
+    under = (energy[ys[..., :, None], xs[..., None, :]] * bank.cover).sum((2, 3))
+    # What is hardly there at all is explained by nothing: noise of 2% a channel under all of it.
+    floor = bank.cover.sum((2, 3)) * 3 * 0.02**2
+    return Scores(gain, gain / (under + floor), rows, columns)
+
+
+def gains(bank: Bank, sight: Sight, weight: Tensor) -> Tensor:
+    """The gain of every thing, size and place: (n, s, r, r); −inf where it would be cut off."""
     ground, change = sight.ground, sight.picture - sight.ground
     parts = [
         2 * weight * change,
@@ -67,40 +109,38 @@ def gains(bank: Bank, sight: Sight, weight: Tensor, things: slice = slice(None))
         -weight * (ground * ground).sum(0, keepdim=True),
     ]
     spectrum = torch.fft.rfft2(torch.cat(parts)).flatten(1)
-    valid = bank.valid[things]
-    sizes = bank.valid.shape[1]
-    rows = slice((things.start or 0) * sizes, None if things.stop is None else things.stop * sizes)
-    product = (bank.spectra[rows] * spectrum).sum(1).unflatten(1, (RES, RES // 2 + 1))
-    maps = torch.fft.irfft2(product, s=(RES, RES)).unflatten(0, valid.shape[:2])
-    return maps.masked_fill_(~valid, -torch.inf)
+    product = bank.spectra[0] * spectrum[0]
+    for template, part in zip(bank.spectra[1:], spectrum[1:]):
+        product.addcmul_(template, part)
+    res = bank.cover.shape[-1]
+    maps = torch.fft.irfft2(product.unflatten(1, (res, res // 2 + 1)), s=(res, res))
+    return maps.unflatten(0, bank.valid.shape[:2]).masked_fill_(~bank.valid, -torch.inf)
 
 
-def best_by_thing(maps: Tensor) -> Tensor:
-    """(n, s, RES, RES) → the largest gain of each thing (n,)."""
-    return maps.flatten(1).amax(1)
-
-
-def found(bank: Bank, maps: Tensor, sight: Sight, weight: Tensor, first: int = 0) -> Found:
-    """The thing, size and place of the largest gain; `first`: the bank's index of maps[0]."""
-    at = int(maps.argmax())
-    index, side, row, column = torch.unravel_index(torch.tensor(at), maps.shape)
-    shift = (int(row), int(column))
-    cover = bank.cover[first + index, side].roll(shift, (0, 1))
-    drawn = bank.colours[first + index, side].roll(shift, (1, 2))
-    solid = weight * (cover > 0)
-    error = (solid * (sight.picture - drawn - (1 - cover) * sight.ground).square()).sum()
-    before = (solid * (sight.picture - sight.ground).square()).sum()
-    gain = float(maps.flatten()[at])
-    share = float(1 - error / before.clamp(min=1e-9))
-    thing = bank.things[first + int(index)]
-    return Found(thing, gain, share, _box(cover), int(side), cover)
+def found(bank: Bank, scores: Scores) -> Found:
+    """The thing and size of the best score, at its place."""
+    index, side = divmod(int(scores.value.argmax()), scores.value.shape[1])
+    shift = (int(scores.rows[index, side]), int(scores.columns[index, side]))
+    cover = bank.cover[index, side].roll(shift, (0, 1))
+    return Found(
+        thing=bank.things[index],
+        gain=float(scores.gain[index, side]),
+        share=float(scores.share[index, side]),
+        box=_box(cover),
+        side=side,
+        colours=bank.colours[index, side].roll(shift, (1, 2)),
+        cover=cover,
+    )
 
 
 def hidden(*things: Found) -> Tensor:
-    """The weight that is left when these things' outlines do not count: (RES, RES)."""
+    """The weight that is left when these things' outlines do not count: (r, r).
+
+    With a pixel around them: what they leave unexplained there is their own edge.
+    """
     left = torch.ones(RES, RES)
     for thing in things:
-        left = left * (1 - thing.cover)
+        left = left * (1 - functional.max_pool2d(thing.cover[None], 3, 1, 1)[0])
     return left
 
 

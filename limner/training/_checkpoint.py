@@ -121,6 +121,12 @@ def restore_optimiser(
             k.rpartition("/")[2]: v for k, v in tensors.items() if k.rpartition("/")[0] == name
         }
         optimiser.state[parameter] = {
-            key: value if key == "step" else value.to(parameter.device)
-            for key, value in entries.items()
+            key: _like(parameter, value) for key, value in entries.items()
         }
+
+
+def _like(parameter: Tensor, value: Tensor) -> Tensor:
+    """On the parameter's device and in its memory's order, which fused AdamW takes for granted."""
+    if value.shape != parameter.shape:  # the count of steps
+        return value.to(parameter.device)
+    return torch.empty_like(parameter, dtype=value.dtype).copy_(value)

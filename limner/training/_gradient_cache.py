@@ -32,7 +32,7 @@ def cached_backward(
 
     An output of encode without dimensions is one value for the batch, like CLIP's logit_scale; it
     must not depend on the rows. Each part meets the same random numbers (dropout) both times,
-    and afterwards the generators are where one pass over the parts leaves them.
+    and afterwards the generators are where one pass over the parts, and the loss, leave them.
 
     >>> def encode(pictures, ids):
     ...     return picture_tower(pictures), text_tower(ids), log_scale.exp()
@@ -52,14 +52,14 @@ def cached_backward(
         for part in parts:
             states.append(_random_states())
             embedded.append(encode(*part))
-    after = _random_states()
     outputs = [_join(pieces).requires_grad_() for pieces in zip(*embedded)]
     value = loss(*outputs)
     backward(value)
+    after = _random_states()
 
     for i, (part, state) in enumerate(zip(parts, states)):
         last = i == len(parts) - 1
-        # Autocast keeps the casts of weights, and those of the first pass have no graph.
+        # Casts of weights that autocast may have kept from the first pass have no graph.
         torch.clear_autocast_cache()
         _set_random_states(state)
         with nullcontext() if last else no_sync():

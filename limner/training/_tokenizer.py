@@ -48,7 +48,7 @@ def make_tokenizer(
     from tokenizers import pre_tokenizers
     from transformers import CLIPTokenizer
 
-    letters = sorted(pre_tokenizers.ByteLevel.alphabet(), key=_published_rank)
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())  # as published: 256 characters
     merges = _learn_merges(captions, letters, vocab_size - FIXED_IDS)
     endings = [letter + WORD_END for letter in letters]
     # Two merges may spell the same token; it has one id.
@@ -101,8 +101,3 @@ def _learn_merges(captions: Iterable[str], letters: list[str], count: int) -> li
         raise BadInput("there are no captions; a vocabulary is learned from at least one")
     merges = json.loads(learner.to_str())["model"]["merges"]
     return [(left, right) for left, right in merges]
-
-
-def _published_rank(letter: str) -> tuple[bool, int]:
-    """Printable bytes stand for themselves and come first; the others are moved beyond 255."""
-    return ord(letter) > 255, ord(letter)

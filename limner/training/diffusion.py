@@ -53,7 +53,7 @@ PROMPTS = (
 
 
 def build_unet(
-    widths: tuple[int, ...] = (80, 160, 288), latent_channels: int = 8, text_width: int = 256
+    widths: tuple[int, ...] = (80, 160, 256), latent_channels: int = 8, text_width: int = 256
 ) -> nn.Module:
     """A U-Net for 16×16 latents: convolutions at every scale, attention at 8×8 and 4×4."""
     from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel

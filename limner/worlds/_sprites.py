@@ -1,4 +1,4 @@
-"""Objects as 96-pixel RGBA sprites: glyphs of the emoji font, shaded shapes, and their materials."""
+"""Objects as 96-pixel RGBA sprites: glyphs of the emoji font, shaded shapes, their materials."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def _torus(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 @lru_cache(maxsize=256)
 def shape(name: str, colour: str) -> np.ndarray:
-    """A shaded solid: uint8 (96, 96, 4). Lambert's law, plus a highlight where the light is full."""
+    """A shaded solid: uint8 (96, 96, 4). Lambert's law, and a highlight where the light is full."""
     draw = {"cube": _cube, "sphere": _sphere, "cylinder": _cylinder, "cone": _cone, "torus": _torus}
     shade = draw[name](*_plane())
     alpha = (shade > 0).astype(np.float32)
@@ -139,7 +139,7 @@ def _texture(material: str) -> np.ndarray:
     return np.zeros((SIDE, SIDE))
 
 
-@lru_cache(maxsize=2048)
+@lru_cache(maxsize=1)
 def _leads() -> np.ndarray:
     """The lead lines of stained glass: edges of a Voronoi diagram, and each pixel's pane."""
     points = np.random.default_rng(3).uniform(0, SIDE, (30, 2))

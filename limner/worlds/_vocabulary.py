@@ -74,11 +74,13 @@ dinosaur 🦖 mount|ghost 👻 being|alien 👽 being|snowman ⛄ being|santa �
 pumpkin 🎃 thing|bicycle 🚲 mount|bus 🚌 mount|train 🚂 mount|boat ⛵ mount|airplane ✈️ mount
 helicopter 🚁 mount|tractor 🚜 mount|scooter 🛴 mount|skateboard 🛹 mount|house 🏠 thing
 castle 🏰 thing|tent ⛺ thing|pizza 🍕 food|donut 🍩 food|cake 🎂 food|cookie 🍪 food|bread 🍞 food
-cheese 🧀 food|egg 🥚 food|carrot 🥕 food|corn 🌽 food|tomato 🍅 food|broccoli 🥦 food|garlic 🧄 food
-pineapple 🍍 food|strawberry 🍓 food|watermelon 🍉 food|lemon 🍋 food|pear 🍐 food|grapes 🍇 food
+cheese 🧀 food|egg 🥚 food|carrot 🥕 food|corn 🌽 food|tomato 🍅 food|broccoli 🥦 food
+garlic 🧄 food|pineapple 🍍 food|strawberry 🍓 food|watermelon 🍉 food|lemon 🍋 food
+pear 🍐 food|grapes 🍇 food
 cherries 🍒 food|peach 🍑 food|coconut 🥥 food|taco 🌮 food|sushi 🍣 food|lollipop 🍭 food
-guitar 🎸 tool|violin 🎻 tool|trumpet 🎺 tool|drum 🥁 tool|piano 🎹 tool|camera 📷 tool|phone 📱 tool
-laptop 💻 tool|book 📖 tool|pencil ✏️ tool|key 🔑 tool|hammer 🔨 tool|umbrella ☂️ tool|lamp 💡 tool
+guitar 🎸 tool|violin 🎻 tool|trumpet 🎺 tool|drum 🥁 tool|piano 🎹 tool|camera 📷 tool
+phone 📱 tool|laptop 💻 tool|book 📖 tool|pencil ✏️ tool|key 🔑 tool|hammer 🔨 tool
+umbrella ☂️ tool|lamp 💡 tool
 telescope 🔭 tool|microscope 🔬 tool|clock ⏰ thing|trophy 🏆 tool|gem 💎 thing|bell 🔔 thing
 teapot 🫖 thing|cup ☕ tool|gift 🎁 thing|candle 🕯️ thing|anchor ⚓ thing|football ⚽ thing
 basketball 🏀 thing|rose 🌹 thing|tulip 🌷 thing|sunflower 🌻 thing|palm 🌴 thing|pine 🌲 thing

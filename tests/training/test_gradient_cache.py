@@ -81,10 +81,12 @@ def test_dropout_is_the_same_in_both_passes():
     scale = torch.tensor(2.0)
     torch.manual_seed(5)
     parts = [direct(*part) for part in zip(*(x.split(6) for x in inputs))]
-    infonce(*(torch.cat(each) for each in zip(*parts)), scale).backward()
+    (infonce(*(torch.cat(each) for each in zip(*parts)), scale) * torch.rand(())).backward()
     after = torch.rand(3)
     torch.manual_seed(5)
-    cached_backward(cached, inputs, lambda p, t: infonce(p, t, scale), micro_batch=6)
+    cached_backward(
+        cached, inputs, lambda p, t: infonce(p, t, scale) * torch.rand(()), micro_batch=6
+    )
     assert_same(gradients(cached), gradients(direct))
     assert torch.equal(torch.rand(3), after)  # as if there had been one pass
 
@@ -194,7 +196,7 @@ def test_two_processes_under_ddp_get_the_gradients_of_one(tmp_path):
     ]
     try:
         for process in running:
-            _, complaint = process.communicate(timeout=120)
+            _, complaint = process.communicate(timeout=600)
             assert process.returncode == 0, complaint.decode()[-2000:]
     finally:
         for process in running:

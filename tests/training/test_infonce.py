@@ -129,7 +129,7 @@ def run_ranks(job, ranks, folder):
     ]
     try:
         for process in running:
-            _, complaint = process.communicate(timeout=120)
+            _, complaint = process.communicate(timeout=600)
             assert process.returncode == 0, complaint.decode()[-2000:]
     finally:
         for process in running:
