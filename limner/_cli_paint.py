@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -105,10 +105,14 @@ def _target(output: Path | None, prompt: str) -> Path:
     if output.suffix.lower() not in _SUFFIXES:
         raise BadInput(f"cannot write {str(output)!r}: a name ends in {', '.join(_SUFFIXES)}")
     nearest = output.parent if output.parent.exists() else output.parent.parent
-    if not nearest.is_dir() or not (output.parent.is_dir() or output.parent.suffix == ""):
+    if not nearest.is_dir() or (nearest != output.parent and output.parent.suffix):
         raise BadInput(f"cannot write {str(output)!r}: there is no folder {str(output.parent)!r}")
-    if output.is_dir() or not os.access(nearest, os.W_OK):
-        raise BadInput(f"cannot write {str(output)!r}: not allowed there; choose another place")
+    if output.is_dir():
+        raise BadInput(f"cannot write {str(output)!r}: it is a folder")
+    try:
+        tempfile.TemporaryFile(dir=nearest).close()
+    except OSError as error:
+        raise BadInput(f"cannot write {str(output)!r}: {error.strerror}") from None
     return output
 
 

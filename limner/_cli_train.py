@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,12 +16,13 @@ from typer.core import TyperGroup
 from limner._cli_flags import command
 from limner._cli_show import Json, bar, print_json, say
 from limner._rooms import find
-from limner.errors import BadInput
 
 if TYPE_CHECKING:
-    from limner.training.loop import Plan
+    from limner.training.loop import Plan, Progress
 
 __all__ = ["register"]
+
+STOPPED = 130  # the exit status of what Ctrl-C has ended
 
 Data = Annotated[
     str,
@@ -86,38 +89,54 @@ def _runner(name: str) -> Callable[..., int | None]:
         seed: Seed = 0,
         pixels: Pixels = 128,
         json: Json = False,
-    ) -> None:
+    ) -> int | None:
         from limner.training.loop import Plan
 
         given = locals()
         plan = Plan(
             **{field.name: given[field.name] for field in fields(Plan) if field.name in given}
         )
-        _train(name, said, data, output, plan, pixels, json)
+        return _train(name, said, data, output, plan, pixels, json)
 
     return run
 
 
 def _train(
     name: str, said: dict[str, Any], data: str, run: Path, plan: Plan, pixels: int, json: bool
-) -> None:
-    """Run a recipe to its end or until it is stopped, with a bar."""
+) -> int | None:
+    """Run a recipe to its end or until it is stopped, with a bar; 130 if it was stopped."""
     from limner.data._open import open_data
 
+    first = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun started
     source = open_data(data, size=pixels)
     recipe = find("training", name)
     began, last = time.monotonic(), None
-    with bar(f"training {name}") as report:
+    with bar(f"training {name}") if first else nullcontext(_silent) as report:
         watched = {"watch": report} if name == "diffusion" else {}
         for last in recipe(source, run, plan, **said, **watched):
             report(last.step, last.steps)
-    if last is None:
-        raise BadInput(f"{run} has already been trained for {plan.steps} steps: give more --steps")
-    done = last.step >= last.steps
+    done = (run / "model").is_dir() and (last is None or last.step >= last.steps)
+    if first:
+        _tell(run, plan, last, done, time.monotonic() - began, json)
+    return None if done else STOPPED
+
+
+def _silent(done: int, total: int) -> None:
+    pass
+
+
+def _tell(
+    run: Path, plan: Plan, last: Progress | None, done: bool, seconds: float, json: bool
+) -> None:
+    """What came of it: the model's folder, or how to go on."""
     if json:
-        result = {"run": run, "model": run / "model" if done else None, "step": last.step}
-        print_json({**result, "metrics": last.metrics, "seconds": time.monotonic() - began})
+        step, metrics = (last.step, last.metrics) if last else (plan.steps if done else 0, {})
+        result = {"run": run, "model": run / "model" if done else None, "step": step}
+        print_json({**result, "metrics": metrics, "seconds": seconds})
     elif done:
         typer.echo(str(run / "model"))
-    else:
-        say(f"stopped and saved at step {last.step} of {last.steps}: --resume goes on", "yellow")
+    if done and last is None:
+        say(f"{run} had {plan.steps} steps already: more --steps train it on", "yellow")
+    if not done:
+        at = f"at step {last.step} of {last.steps}" if last else "before the first step"
+        say(f"stopped and saved {at}: --resume goes on", "yellow")

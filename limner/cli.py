@@ -18,7 +18,7 @@ import typer
 import limner
 from limner._cli_show import complain, warn
 from limner.errors import LimnerError
-from limner.prompt import CutWord, UnseenWord
+from limner.prompt import Notice
 
 __all__ = ["app", "main"]
 
@@ -50,11 +50,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     said = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the libraries' are for programmers
-        for category in (UnseenWord, CutWord):
-            warnings.simplefilter("always", category)
+        warnings.simplefilter("always", Notice)
         warnings.showwarning = warn
         try:
-            return int(app(args=said, prog_name="limner", standalone_mode=False) or 0)
+            status = int(app(args=said, prog_name="limner", standalone_mode=False) or 0)
+            return complain("stopped", 130) if status == 130 else status
         except LimnerError as error:
             return complain(str(error), 2)
         except _UsageError as error:

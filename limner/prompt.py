@@ -16,6 +16,7 @@ from limner.errors import BadInput
 __all__ = [
     "TEMPLATES",
     "CutWord",
+    "Notice",
     "UnseenWord",
     "Phrase",
     "check",
@@ -44,11 +45,15 @@ _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d{1,2})?")
 _WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
 
 
-class UnseenWord(UserWarning):
+class Notice(UserWarning):
+    """What limner warns of: the task goes on, but the user should know."""
+
+
+class UnseenWord(Notice):
     """A word of the prompt was in no caption of the model's training."""
 
 
-class CutWord(UserWarning):
+class CutWord(Notice):
     """Words at the end of the prompt are left out."""
 
 

@@ -1,8 +1,9 @@
 """The eye of `compose`: says whether what a scene names is in a picture.
 
 It explains a picture as a background of the world with the world's own objects in front of it, and
-takes the explanation that leaves the least squared error. It knows no prompt while it looks; how
-many kinds of things to look for, and whether materials or styles are asked about, is all it is told.
+takes the explanation that leaves the least squared error. It knows no prompt while it looks: how
+many kinds of things to look for, and whether materials or styles are asked about, is all that it is
+told.
 """
 
 from __future__ import annotations
@@ -21,9 +22,10 @@ from limner.errors import BadInput
 from limner.measures._grounds import Grounds, grounds
 from limner.measures._relations import stands
 from limner.measures._search import Found, Sight, found, hidden, scored
-from limner.measures._style import Styles, fit_styles, styled_bank
+from limner.measures._style import Styles, fit_styles, repainted, smeared, styled_bank
 from limner.measures._templates import RES, SIDES, Bank, bank, seen
 from limner.worlds import _vocabulary as words
+from limner.worlds._backgrounds import background
 from limner.worlds._styles import in_style
 from limner.worlds.scenes import Scene, Thing, World
 
@@ -36,6 +38,7 @@ Answers = dict[str, bool]  # question → whether it is as the scene says
 LEAST_SHARE, LEAST_GAIN = 0.3, 0.004
 # What a further copy has to explain to be counted, of its own outline and of the first one's gain.
 AGAIN_SHARE, AGAIN_GAIN = 0.5, 0.12
+LIKELY = 3  # styles that are looked at closely
 MOST = 6  # copies that are looked for
 _SMALL, _LARGE = 13, 21  # sides in pixels of RES up to which, and from which, things are so called
 
@@ -94,7 +97,7 @@ class Eye:
             things = self._one_each()
             sprites = [self.world.sprite(thing) for thing in things]
             changed = partial(in_style, style=style)
-            self._styled[style] = styled_bank(things, sprites, style), grounds(4, changed)
+            self._styled[style] = styled_bank(things, sprites, style), grounds(3, changed)
         return self._styled[style]
 
     def true_picture(self, scene: Scene, seed: int) -> np.ndarray:
@@ -117,19 +120,18 @@ class Eye:
         told: Answers = {}
         templates, behind = self.plain, self.grounds
         if scene.style:
-            style = self.styles.of(picture)
+            style = self._style(picture)
             told["style"] = style == scene.style
             templates, behind = self.in_style(style)
         elif scene.things[0].material:
             templates = self.in_materials
         small = seen(picture[None])[0]
-        everywhere = torch.ones(RES, RES)
-        sight = Sight(small, behind.behind(small, behind.kind(small, everywhere)))
+        sight = Sight(small, behind.behind(small, behind.nearest(small)[0]))
         if len(scene.things) == 2:
             seen_things = self._two(templates, sight)
             told |= _about_two(seen_things, scene)
         else:
-            first = self._best(templates, sight, everywhere)
+            first = self._best(templates, sight, torch.ones(RES, RES))
             if scene.things[0].material:
                 first = self._closer(first, picture, sight)
             seen_things = [first]
@@ -140,7 +142,7 @@ class Eye:
                 seen_things = [Ranked(copy, ()) for copy in copies]
         if scene.background != "plain":
             rest = hidden(*(each.found for each in seen_things if each.there))
-            told["background"] = behind.kind(small, rest) == scene.background
+            told["background"] = behind.nearest(small, rest)[0] == scene.background
         return told
 
     def _best(self, templates: Bank, sight: Sight, weight: Tensor) -> Ranked:
@@ -150,6 +152,21 @@ class Eye:
             best[thing.noun] = max(value, best.get(thing.noun, -np.inf))
         nouns = tuple(sorted(best, key=lambda noun: -best[noun]))
         return Ranked(found(templates, scores), nouns)
+
+    def _style(self, picture: Tensor) -> str | None:
+        """The style whose best explanation, a thing on a ground, is likest to the picture."""
+        large, small = seen(picture[None], 4 * RES)[0], seen(picture[None])[0]
+        left = {}
+        for style in self.styles.likely(picture, LIKELY):
+            templates, behind = self.in_style(style)
+            kind, variant = behind.nearest(small)
+            sight = Sight(small, behind.behind(small, kind))
+            thing = self._best(templates, sight, torch.ones(RES, RES)).found
+            sprite, ground = self.world.sprite(thing.thing), background(kind, variant)
+            again = repainted(ground, thing, sprite, style)[None]
+            both = torch.cat([again, smeared(again, 1.0, 0.0)])  # a model's strokes are soft
+            left[style] = float((both - large).square().mean((1, 2, 3)).min())
+        return min(left, key=lambda style: left[style])
 
     def _closer(self, first: Ranked, picture: Tensor, sight: Sight) -> Ranked:
         """The same with the material that explains it best at twice the resolution."""
@@ -226,11 +243,8 @@ def _about_two(pair: Sequence[Ranked], scene: Scene) -> Answers:
     if not named:
         return told
     told["both"] = True
-    right = [
-        (a, b)
-        for a, b in named
-        if a.thing.colour == first.colour and b.thing.colour == second.colour
-    ]
+    colours = (first.colour, second.colour)
+    right = [(a, b) for a, b in named if (a.thing.colour, b.thing.colour) == colours]
     if coloured:
         told["colours"] = bool(right)
     if scene.relation != "and":

@@ -16,7 +16,7 @@ from limner.worlds._backgrounds import background
 
 __all__ = ["Grounds", "grounds"]
 
-# Of the world's 48 variants of each kind the eye knows these; the others it has to tell by likeness.
+# Of the world's 48 variants of each kind the eye knows so many; it tells the others by likeness.
 VARIANTS = 24
 # A pixel this far from a background (mean over the channels, in [0, 1]) is not of it; how much
 # farther it is does not matter, so that objects do not decide.
@@ -31,13 +31,15 @@ class Grounds:
     kinds: tuple[str, ...]
     pictures: Tensor
 
-    def kind(self, picture: Tensor, weight: Tensor) -> str:
-        """The kind that picture (3, RES, RES) has behind its objects.
+    def nearest(self, picture: Tensor, weight: Tensor | None = None) -> tuple[str, int]:
+        """The kind, and its variant, that picture (3, RES, RES) has behind its objects.
 
         weight: (RES, RES), 0 where an object is known to be
         """
-        far = (self._away(self.pictures, picture) * weight).sum((-1, -2))
-        return self.kinds[int(far.amin(1).argmin())]
+        away = self._away(self.pictures, picture)
+        far = (away if weight is None else away * weight).sum((-1, -2))
+        kind, variant = divmod(int(far.argmin()), far.shape[1])
+        return self.kinds[kind], variant
 
     def behind(self, picture: Tensor, kind: str) -> Tensor:
         """A background of this kind that is like picture (3, RES, RES): (3, RES, RES).

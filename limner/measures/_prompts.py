@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from itertools import chain, product
 from pathlib import Path
 
+from limner.measures._share import checked
 from limner.worlds import _vocabulary as words
 from limner.worlds.scenes import Scene, Thing, canonical, held_out
 
@@ -61,9 +62,12 @@ class Prompt:
     scene: Scene
 
 
-def prompts() -> list[Prompt]:
-    """The fixed list, read from compose.jsonl."""
-    return [_read(line) for line in FILE.read_text(encoding="utf-8").splitlines()]
+def prompts(count: int | None = None) -> list[Prompt]:
+    """The fixed list, read from compose.jsonl; or `count` of it at even distances, so that every
+    kind is among them. Raises BadInput for a count that there is not."""
+    lines = FILE.read_text(encoding="utf-8").splitlines()
+    wanted = len(lines) if count is None else checked("count", count, 1, len(lines))
+    return [_read(lines[i * len(lines) // wanted]) for i in range(wanted)]
 
 
 def twin(scene: Scene) -> Scene | None:
@@ -78,7 +82,7 @@ def listed() -> list[Prompt]:
     """The list, made anew: of each kind the first by hash, every word about equally often."""
     makers = {
         "single object": chain.from_iterable(
-            _first(_singles(n), 3 if c else 2) for n, c in _nouns()
+            _kept(_singles(noun))[: 3 if coloured else 2] for noun, coloured in _nouns()
         ),
         "two objects": chain(_spread(_pairs("and"), 22, 3), _spread(_pairs("next to"), 22, 3)),
         "relation": chain.from_iterable(_related(name, n) for name, n in RELATIONS.items()),
@@ -191,10 +195,6 @@ def _kept(scenes: Iterable[Scene]) -> list[Scene]:
         if _visible(scene) and held_out(scene) and (other is None or held_out(other)):
             kept.append(scene)
     return sorted(kept, key=_hash)
-
-
-def _first(scenes: Iterable[Scene], count: int) -> list[Scene]:
-    return _kept(scenes)[:count]
 
 
 def _spread(scenes: Iterable[Scene], count: int, most: int) -> Iterator[Scene]:

@@ -45,6 +45,7 @@ class Found:
     gain:    squared error that it explains, summed over pixels and channels
     share:   how much of what is to be explained under it that is; 1 is all
     box:     left, top, right, bottom of its outline in pixels
+    corner:  left, top of its square, which may lie outside the picture
     side:    of its square, as an index of the bank's sides
     colours: (3, r, r), premultiplied
     cover:   (r, r)
@@ -54,6 +55,7 @@ class Found:
     gain: float
     share: float
     box: tuple[int, int, int, int]
+    corner: tuple[int, int]
     side: int
     colours: Tensor
     cover: Tensor
@@ -66,7 +68,7 @@ class Found:
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """Of every thing and size where it gains most: gain (n, s), its share (n, s), and that place."""
+    """Of every thing and size, where it gains most: gain and its share (n, s), and the place."""
 
     gain: Tensor
     share: Tensor
@@ -127,6 +129,7 @@ def found(bank: Bank, scores: Scores) -> Found:
         gain=float(scores.gain[index, side]),
         share=float(scores.share[index, side]),
         box=_box(cover),
+        corner=(_signed(shift[1], bank, side), _signed(shift[0], bank, side)),
         side=side,
         colours=bank.colours[index, side].roll(shift, (1, 2)),
         cover=cover,
@@ -142,6 +145,12 @@ def hidden(*things: Found) -> Tensor:
     for thing in things:
         left = left * (1 - functional.max_pool2d(thing.cover[None], 3, 1, 1)[0])
     return left
+
+
+def _signed(start: int, bank: Bank, side: int) -> int:
+    """A circular start as a place: what would end far beyond the edge begins before the other."""
+    res = bank.cover.shape[-1]
+    return start - res if start + bank.sides[side] > res + 8 else start
 
 
 def _box(cover: Tensor) -> tuple[int, int, int, int]:

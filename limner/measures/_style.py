@@ -1,13 +1,16 @@
-"""In which style a picture is: a linear classifier of simple statistics.
+"""In which style a picture is.
 
-Fitted on true pictures of the world (Fisher's discriminant with one covariance for all styles), as
-they are and blurred and noisy, and on nothing that a model painted.
+A linear classifier of simple statistics says which styles are likely. It is fitted on true pictures
+of the world (Fisher's discriminant with one covariance for all styles), as they are and blurred and
+noisy, and on nothing that a model painted. Among the likely ones the best explanation decides: what
+is seen in the picture, painted again in each style.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -15,16 +18,18 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
-from limner.measures._templates import SIDES, Bank, of_templates, seen
+from limner.measures._search import Found
+from limner.measures._templates import RES, SIDES, Bank, of_templates
 from limner.worlds import _vocabulary as words
 from limner.worlds._styles import in_style
 from limner.worlds.scenes import Scene, Thing
 
-__all__ = ["Styles", "fit_styles", "smeared", "statistics", "styled_bank"]
+__all__ = ["Styles", "fit_styles", "smeared", "repainted", "statistics", "styled_bank"]
 
 SIDE = 128  # pixels a side of what is looked at
 _RINGS, _WAYS = 12, 4  # of the spectrum: from coarse to fine, and the direction of the waves
 _SHRINK = 0.05  # of the covariance towards its diagonal
+_PAINTED, _PALE = (44, 64, 96), (238, 238, 236)  # sides of the templates in pixels; their ground
 _EACH = 14  # pictures of each style to fit on, and for each its smeared copies
 # Where the styles leave a comb in the spectrum, in waves per picture across and down: mosaic's
 # tiles of 8 pixels, pixel art's of 4, comic's dots of 6, oil's relief.
@@ -39,10 +44,10 @@ class Styles:
     weight: Tensor  # (statistics, styles)
     bias: Tensor  # (styles,)
 
-    def of(self, picture: Tensor) -> str | None:
-        """The style of picture (3, h, w) in [0, 1]."""
+    def likely(self, picture: Tensor, count: int) -> list[str | None]:
+        """The likeliest styles of picture (3, h, w) in [0, 1], the first one first."""
         scores = statistics(picture[None])[0] @ self.weight + self.bias
-        return self.names[int(scores.argmax())]
+        return [self.names[i] for i in scores.topk(count).indices.tolist()]
 
 
 def statistics(pictures: Tensor) -> Tensor:
@@ -63,7 +68,19 @@ def statistics(pictures: Tensor) -> Tensor:
     around = torch.stack([near[:, y, x].mean((1, 2)) for x, y in _COMBS], 1)
     floor = 1e-9
     logs = [(bins + floor).log(), ((combs + floor) / (around + floor)).log()]
-    return torch.cat([torch.stack(simple, 1), *logs], 1)
+    return torch.cat([torch.stack(simple, 1), *logs, _beats(light)], 1)
+
+
+def _beats(light: Tensor) -> Tensor:
+    """light (b, h, w) → (b, n): how much of the change falls on each phase of the styles' grids."""
+    out = []
+    for axis in (1, 2):
+        change = light.diff(dim=axis).abs().mean(3 - axis) + 1e-4  # (b, SIDE − 1)
+        for period in (4, 6, 8):
+            phases = [change[:, phase::period].mean(1) for phase in range(period)]
+            told = torch.stack(phases, 1)
+            out.append((told / told.mean(1, keepdim=True)).log())
+    return torch.cat(out, 1)
 
 
 def _bins() -> list[Tensor]:
@@ -73,9 +90,10 @@ def _bins() -> list[Tensor]:
     radius = torch.hypot(x, y)
     way = ((torch.atan2(y, x) / torch.pi * _WAYS).round() % _WAYS).long()
     limits = torch.logspace(np.log10(2.0), np.log10(64.0), _RINGS + 1)
-    rings = zip(limits[:-1], limits[1:])
     masks = [
-        (radius >= low) & (radius < high) & (way == w) for low, high in rings for w in range(_WAYS)
+        (radius >= low) & (radius < high) & (way == w)
+        for low, high in pairwise(limits)
+        for w in range(_WAYS)
     ]
     return [mask for mask in masks if mask.any()]
 
@@ -100,14 +118,12 @@ def fit_styles(paint: Callable[[Scene, int], np.ndarray], nouns: Sequence[str]) 
     flat, sizes = ("plain", "red", "yellow", "blue", "green"), list(words.SIZES)
     means, spread = [], []
     for i, name in enumerate(names):
-        scenes = [
-            Scene(
-                (Thing(nouns[(5 * k + i) % len(nouns)], size=sizes[k % 3]),), None, 1, ground, name
-            )
-            for k, ground in ((k, flat[k % 5] if k % 2 else "plain") for k in range(_EACH))
-        ]
-        drawn = np.stack([paint(scene, 1000 * i + k) for k, scene in enumerate(scenes)])
-        sharp = torch.from_numpy(drawn).permute(0, 3, 1, 2) / 255
+        drawn = []
+        for k in range(_EACH):
+            thing = Thing(nouns[(5 * k + i) % len(nouns)], size=sizes[k % 3])
+            ground = flat[k % 5] if k % 2 else "plain"
+            drawn.append(paint(Scene((thing,), None, 1, ground, name), 1000 * i + k))
+        sharp = torch.from_numpy(np.stack(drawn)).permute(0, 3, 1, 2) / 255
         versions = [sharp, smeared(sharp, 0.6, 0.01), smeared(sharp, 1.0, 0.03, 1)]
         told = statistics(torch.cat(versions))
         means.append(told.mean(0))
@@ -121,33 +137,47 @@ def fit_styles(paint: Callable[[Scene, int], np.ndarray], nouns: Sequence[str]) 
 
 
 def styled_bank(things: Sequence[Thing], sprites: Sequence[np.ndarray], style: str) -> Bank:
-    """Templates of things painted on a pale ground in a style, several to a canvas."""
-    small = torch.zeros(len(things), len(SIDES), 4, SIDE // 4, SIDE // 4)
+    """Templates of things painted on a pale ground in a style.
+
+    They are painted in three sizes, several to a canvas, and brought from the nearest of these to
+    the others: strokes and outlines do not grow with the things, and painting takes long.
+    """
+    small = torch.zeros(len(things), len(SIDES), 4, RES, RES)
+    painted = {side: _in_size(sprites, side, style) for side in _PAINTED}
     for s, side in enumerate(SIDES):
-        step = side + 1 if side < 16 else side
-        spots = [
-            (x, y) for y in range(0, 32 - side + 1, step) for x in range(0, 32 - side + 1, step)
-        ]
-        for first in range(0, len(things), len(spots)):
-            some = range(first, min(first + len(spots), len(things)))
-            canvas = _on_canvas([sprites[i] for i in some], spots, side, style)
-            for i, (x, y) in zip(some, spots):
-                small[i, s, :, :side, :side] = canvas[:, y : y + side, x : x + side]
+        nearest = min(_PAINTED, key=lambda each: abs(np.log(each / (4 * side))))
+        small[:, s, :, :side, :side] = functional.interpolate(
+            painted[nearest], size=(side, side), mode="bilinear", antialias=True
+        )
     return of_templates(things, small)
 
 
-def _on_canvas(
-    sprites: Sequence[np.ndarray], spots: Sequence[tuple[int, int]], side: int, style: str
-) -> Tensor:
-    """Sprites side by side in a style: premultiplied (4, RES, RES)."""
-    canvas, cover = Image.new("RGB", (SIDE, SIDE), (238, 238, 236)), Image.new("L", (SIDE, SIDE))
-    for sprite, (x, y) in zip(sprites, spots):
-        size, place = (4 * side, 4 * side), (4 * x, 4 * y)
-        drawn = Image.fromarray(sprite).resize(size, Image.Resampling.BILINEAR)
-        canvas.paste(drawn, place, drawn)
-        cover.paste(drawn.getchannel("A"), place)
-    wide = functional.max_pool2d(
-        torch.from_numpy(np.asarray(cover, np.float32))[None, None] / 255, 3, 1, 1
-    )[0]
-    colours = torch.from_numpy(in_style(np.asarray(canvas), style)).permute(2, 0, 1) / 255
-    return seen(torch.cat([colours * wide, wide])[None])[0]
+def _in_size(sprites: Sequence[np.ndarray], side: int, style: str) -> Tensor:
+    """Sprites in a style: (n, 4, side, side), premultiplied."""
+    step = SIDE // (SIDE // side)
+    spots = [
+        (x, y) for y in range(0, SIDE - side + 1, step) for x in range(0, SIDE - side + 1, step)
+    ]
+    out = []
+    for first in range(0, len(sprites), len(spots)):
+        canvas, cover = Image.new("RGB", (SIDE, SIDE), _PALE), Image.new("L", (SIDE, SIDE))
+        some = list(zip(sprites[first : first + len(spots)], spots))
+        for sprite, place in some:
+            drawn = Image.fromarray(sprite).resize((side, side), Image.Resampling.BILINEAR)
+            canvas.paste(drawn, place, drawn)
+            cover.paste(drawn.getchannel("A"), place)
+        alpha = torch.from_numpy(np.asarray(cover, np.float32))[None] / 255
+        colours = torch.from_numpy(in_style(np.asarray(canvas), style)).permute(2, 0, 1) / 255
+        whole = torch.cat([colours * alpha, alpha])
+        out += [whole[:, y : y + side, x : x + side] for _, (x, y) in some]
+    return torch.stack(out)
+
+
+def repainted(ground: np.ndarray, thing: Found, sprite: np.ndarray, style: str | None) -> Tensor:
+    """A thing on a ground, painted in a style: (3, SIDE, SIDE) in [0, 1]."""
+    side, (left, top) = 4 * SIDES[thing.side], thing.corner
+    drawn = Image.fromarray(sprite).resize((side, side), Image.Resampling.BILINEAR)
+    canvas = Image.fromarray(ground)
+    canvas.paste(drawn, (4 * left, 4 * top), drawn)
+    painted = in_style(np.asarray(canvas), style) if style else np.asarray(canvas)
+    return torch.from_numpy(painted).permute(2, 0, 1) / 255

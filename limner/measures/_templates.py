@@ -1,7 +1,7 @@
 """What the eye of `compose` compares pictures with: the world's own sprites, small, in many sizes.
 
-Everything is at RES pixels a side, where a picture's blur or noise is gone and its objects are still
-told apart; only materials are looked at closer. Colours are in [0, 1].
+Everything is at RES pixels a side, where a picture's blur or noise is gone and its objects are
+still told apart; only materials are looked at closer. Colours are in [0, 1].
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ def clip_score(
     """
     if not pictures or len(pictures) != len(prompts):
         raise BadInput(f"{len(pictures)} pictures and {len(prompts)} prompts: give one for each")
-    model = clip if isinstance(clip, Clip) else open_clip(clip)
+    model = open_clip(clip) if isinstance(clip, (str, Path)) else clip
     scores: list[float] = []
     for picture, prompt in zip(pictures, prompts):
         cosine = model.embed_pictures(picture.pixels[None])[0] @ model.embed_texts([prompt])[0]

@@ -8,8 +8,9 @@ same scenes, and what it gets wrong there is reported as its own error.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -70,6 +71,16 @@ class Report:
     eye_questions: dict[str, Share]
     answers: tuple[Answered, ...]
 
+    def told(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        groups = {
+            name: {key: each.told() for key, each in getattr(self, name).items()}
+            for name in ("kinds", "questions", "eye_kinds", "eye_questions")
+        }
+        answers = [asdict(each) | {"right": each.right} for each in self.answers]
+        whole = {"model": self.model, "seed": self.seed, "all": self.all.told()}
+        return whole | groups | {"eye_error": self.eye_error, "answers": answers}
+
     @property
     def eye_error(self) -> float:
         """Over all true pictures: the share of which the eye denies something that is there."""
@@ -105,22 +116,20 @@ def compose(
 
     Raises BadInput when the model, the font or the folder cannot be used.
     """
-    chosen = _chosen(count)
+    chosen = prompts(count)
     checked("draws", draws, 1, 1000)
     eye = Eye()
-    name = "true pictures" if model is None else getattr(model, "name", str(model))
-    paints = paint is not None or model is not None
-    total = len(chosen) * (draws + paints)
+    name, do = _painter(paint, model, seed)
+    kept = Kept(folder, {"model": name, "seed": seed}) if folder and do else None
+    total = len(chosen) * (draws + (do is not None))
     truth = [
         _true(eye, prompt, 1000 * draw + i, (watch, draw * len(chosen) + i + 1, total))
         for draw in range(draws)
         for i, prompt in enumerate(chosen)
     ]
     kinds, questions = _by_kind(truth), _by_question(truth)
-    if not paints:
+    if do is None:
         return Report(name, seed, kinds, questions, kinds, questions, tuple(truth))
-    kept = Kept(folder, {"model": _identity(model), "seed": seed}) if folder else None
-    do = paint or painter(model if model is not None else "embedded", seed=seed)
     shown = None if watch is None else _after(watch, draws * len(chosen), total)
     pictures = painted([prompt.words for prompt in chosen], do, kept, shown)
     answers = [_seen(eye, prompt, each.pixels) for prompt, each in zip(chosen, pictures)]
@@ -129,13 +138,18 @@ def compose(
     )
 
 
-def _chosen(count: int | None) -> list[Prompt]:
-    """All prompts, or `count` of them at even distances, so that every kind is among them."""
-    every = prompts()
-    if count is None:
-        return every
-    checked("count", count, 1, len(every))
-    return [every[i * len(every) // count] for i in range(count)]
+def _painter(
+    paint: Paint | None, model: str | Path | TextToImage | None, seed: int
+) -> tuple[str, Paint | None]:
+    """What paints, under the name by which its pictures are known; None for nothing."""
+    from limner.models._open import open_model
+
+    if paint is not None:
+        return f"given, {getattr(model, 'name', model)}", paint
+    if model is None:
+        return "true pictures", None
+    opened = open_model(model) if isinstance(model, (str, Path)) else model
+    return f"{opened.name} {opened.fingerprint[:16]}", painter(opened, seed=seed)
 
 
 def _true(eye: Eye, prompt: Prompt, seed: int, told: tuple[Watch | None, int, int]) -> Answered:
@@ -153,16 +167,6 @@ def _seen(eye: Eye, prompt: Prompt, pixels: Tensor) -> Answered:
 
 def _after(watch: Watch, before: int, total: int) -> Watch:
     return lambda done, _: watch(before + done, total)
-
-
-def _identity(model: str | Path | TextToImage | None) -> str:
-    """What tells one model's pictures from another's."""
-    from limner.models._open import open_model
-
-    if model is None:
-        return "given"
-    opened = open_model(model) if isinstance(model, (str, Path)) else model
-    return f"{opened.name} {opened.fingerprint[:16]}"
 
 
 def _by_kind(answers: Sequence[Answered]) -> dict[str, Share]:

@@ -59,7 +59,7 @@ def frechet(
 
     Raises BadInput when a set has fewer than two pictures or CLIP cannot be opened.
     """
-    model = clip if isinstance(clip, Clip) else open_clip(clip)
+    model = open_clip(clip) if isinstance(clip, (str, Path)) else clip
     a = fit(real, model.embed_pictures, watch)
     b = fit(painted, model.embed_pictures, watch)
     return Frechet(distance(a, b), a.n, b.n, model.name)

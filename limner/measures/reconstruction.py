@@ -23,7 +23,7 @@ _AT_ONCE = 16
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """Means over n pictures; psnr in decibels with its standard error, the worst picture's, ssim."""
+    """Means over n pictures; psnr in decibels, with its standard error and the worst picture's."""
 
     psnr: float
     standard_error: float
@@ -73,7 +73,7 @@ def reconstruction(
 
 
 def ssim(a: Tensor, b: Tensor) -> Tensor:
-    """Structural similarity (Wang et al. 2004, equation 13) of pictures (b, c, h, w) in [0, 1]: (b,).
+    """Structural similarity (Wang et al. 2004, eq. 13) of pictures (b, c, h, w) in [0, 1]: (b,).
 
     With the paper's Gaussian window of 11 pixels, σ = 1.5, its constants K₁ = .01 and K₂ = .03, and
     the mean taken where the window lies within the picture; colours are averaged.

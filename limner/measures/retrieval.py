@@ -53,7 +53,7 @@ def retrieval(
         watch: called with the pictures done and their number
     """
     checked("count", count, 2, 100_000)
-    model = clip if isinstance(clip, Clip) else open_clip(clip)
+    model = open_clip(clip) if isinstance(clip, (str, Path)) else clip
     world = World(seed, vocabulary=vocabulary, split="held_out")
     seen, captions = [], []
     for some in batches(0, count, _AT_ONCE):

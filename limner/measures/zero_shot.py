@@ -61,7 +61,7 @@ def zero_shot(
         watch: called with the pictures done and their number
     """
     checked("count", count, 1, 1_000_000)
-    model = clip if isinstance(clip, Clip) else open_clip(clip)
+    model = open_clip(clip) if isinstance(clip, (str, Path)) else clip
     world = World(seed, vocabulary=vocabulary, split="held_out")
     labels = [*((noun, None) for noun in world.glyphs), *_shapes()]
     texts = _label_embeddings(model, labels, templates)

@@ -22,6 +22,7 @@ from limner.errors import BadInput
 
 __all__ = [
     "assembled",
+    "cache_folder",
     "check_numbers",
     "fingerprint",
     "find_folder",
@@ -207,14 +208,18 @@ def fingerprint(files: Iterable[Path]) -> str:
     return total.hexdigest()
 
 
+def cache_folder() -> Path:
+    """Where limner keeps what it could make again: ~/.cache/limner, or as XDG_CACHE_HOME says."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "limner"
+
+
 def _file_hash(file: Path) -> str:
     """The file's SHA-256. Large files' are kept in the user's cache, by path, size and time."""
     stat = file.stat()
     if stat.st_size < _LARGE:
         return _read_hash(file)
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     key = f"{file.resolve()} {stat.st_size} {stat.st_mtime_ns}"
-    kept = base / "limner" / "hashes" / hashlib.sha256(key.encode()).hexdigest()
+    kept = cache_folder() / "hashes" / hashlib.sha256(key.encode()).hexdigest()
     with suppress(OSError, ValueError):
         known = kept.read_text("ascii")
         if len(known) == 64:

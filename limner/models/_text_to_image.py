@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -11,9 +12,10 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from limner.models._folder import fingerprint
+from limner.models._folder import cache_folder, fingerprint
 from limner.models._tokenizer import Tokenizer
 from limner.models._transformer import TextTower
+from limner.models._unet import COMPILER_CACHE, UNet
 from limner.prompt import words
 
 __all__ = ["Codec", "TextToImage"]
@@ -70,9 +72,17 @@ class TextToImage:
             vars(moved)["fingerprint"] = self.fingerprint
         return moved
 
-    def compiled(self, compiler: Callable[..., Any] = torch.compile) -> TextToImage:
-        """The model with its U-Net compiled: slow the first time, faster from then on."""
-        return replace(self, unet=compiler(self.unet))
+    def compiled(self) -> TextToImage:
+        """The model with its U-Net compiled, in place: slow the first time, faster from then on.
+
+        What is compiled is kept in the user's cache, for the next run.
+        """
+        os.environ.setdefault(COMPILER_CACHE, str(cache_folder() / "compiled"))
+        if isinstance(self.unet, UNet):
+            self.unet.compile_steps()
+        else:
+            self.unet.compile()
+        return self
 
     @torch.no_grad()
     def encode_text(self, prompts: Sequence[str]) -> Tensor:

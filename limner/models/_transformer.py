@@ -79,9 +79,14 @@ class Encoder(nn.Module):
         self.layers = nn.ModuleList([Block(config, causal) for _ in range(count)])
 
     def forward(self, x: Tensor) -> Tensor:
+        return self.states(x)[-1]
+
+    def states(self, x: Tensor) -> list[Tensor]:
+        """x, and what each layer makes of it."""
+        states = [x]
         for layer in self.layers:
-            x = layer(x)
-        return x
+            states.append(layer(states[-1]))
+        return states
 
 
 def _table(rows: int, width: int) -> nn.Embedding:
@@ -152,8 +157,11 @@ class VisionTower(nn.Module):
         self.post_layernorm = nn.LayerNorm(width, eps)
 
     def forward(self, pictures: Tensor) -> Tensor:
-        x = self.encoder(self.pre_layrnorm(self.embeddings(pictures)))
-        return self.post_layernorm(x[:, 0])
+        return self.post_layernorm(self.states(pictures)[-1][:, 0])
+
+    def states(self, pictures: Tensor) -> list[Tensor]:
+        """Of the class token and the patches (b, n, d): before the first layer, after each."""
+        return self.encoder.states(self.pre_layrnorm(self.embeddings(pictures)))
 
 
 class Towers(nn.Module):

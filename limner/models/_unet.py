@@ -9,7 +9,9 @@ cross-attention, the pooled text) is worked out here once a prompt instead of on
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+import os
+import warnings
+from collections.abc import Callable, Iterator
 from itertools import zip_longest
 from typing import Any, NamedTuple, cast
 
@@ -19,8 +21,9 @@ from torch.nn import functional
 
 from limner.models._attention import PooledText, Transformer
 from limner.models._layers import Downsample, Resnet, Upsample
+from limner.prompt import Notice
 
-__all__ = ["UNet", "runs"]
+__all__ = ["COMPILER_CACHE", "UNet", "runs"]
 
 # What a config may say of the things that this file leaves out; a config that says anything else
 # is run by diffusers itself. A missing entry is diffusers' default, which is the first here.
@@ -52,6 +55,7 @@ _ALLOWED: dict[str, tuple[Any, ...]] = {
     "time_embedding_type": ("positional",),
     "timestep_post_act": (None,),
 }
+COMPILER_CACHE = "TORCHINDUCTOR_CACHE_DIR"  # where torch says that it keeps what it compiled
 _DOWN = {"CrossAttnDownBlock2D": True, "DownBlock2D": False}
 _UP = {"CrossAttnUpBlock2D": True, "UpBlock2D": False}
 
@@ -168,10 +172,30 @@ class UNet(nn.Module):
         self.conv_norm_out = nn.GroupNorm(groups, widths[0], config.get("norm_eps", 1e-5))
         self.conv_out = nn.Conv2d(widths[0], config.get("out_channels", 4), 3, padding=1)
         self._last: tuple[Tensor, Told] | None = None
+        self._said: Callable[[Tensor, Tensor, Told], Tensor] = self.say
 
     def forward(self, x: Tensor, timesteps: Tensor, *, encoder_hidden_states: Tensor) -> Said:
         """x (b, c, h, w), timesteps (b,) of 0 … T−1, text (b, n, d) → its like (b, c, h, w)."""
-        return Said(self.say(x, timesteps, self._told(encoder_hidden_states)))
+        return Said(self._said(x, timesteps, self._told(encoder_hidden_states)))
+
+    def compile_steps(self) -> None:
+        """Compiles all that a step does: slow at first, and again for each new size.
+
+        Where it cannot be (no C++ compiler, a damaged cache) it runs on as it is, with a Notice.
+        """
+        compiled = torch.compile(self.say, dynamic=False)
+
+        def said(x: Tensor, timesteps: Tensor, told: Told) -> Tensor:
+            try:
+                return compiled(x, timesteps, told)
+            except torch._dynamo.exc.TorchDynamoException as error:
+                reason = str(error).strip().split("\n")[0][:200]
+                text = f"painting without compiling, which failed ({reason}); its cache is at"
+                warnings.warn(f"{text} {os.environ.get(COMPILER_CACHE)}", Notice, stacklevel=2)
+                self._said = self.say
+                return self.say(x, timesteps, told)
+
+        self._said = said
 
     def _told(self, text: Tensor) -> Told:
         """`tell`, kept for as long as the same text is asked for: all steps of a picture."""

@@ -60,6 +60,11 @@ class Clip:
         parts = [self.towers.pictures(self._seen(part)) for part in pictures.split(_AT_ONCE)]
         return functional.normalize(torch.cat(parts), dim=1)
 
+    def hidden_states(self, pictures: Tensor) -> list[Tensor]:
+        """Pictures (b, 3, h, w) in [0, 1] → the picture tower's states of class token and patches,
+        (b, n, d) before its first layer and after each; gradients reach the pictures."""
+        return self.towers.vision_model.states(self._seen(pictures))
+
     @torch.no_grad()
     def embed_texts(self, texts: Sequence[str]) -> Tensor:
         """Texts → (b, d) of length 1; of a text longer than one window, the mean of its windows."""

@@ -119,7 +119,7 @@ def _fitting(size: tuple[int, int], model: TextToImage) -> tuple[int, int]:
 
 
 def _phrases(prompt: str, negative: str | None) -> list[Phrase]:
-    if negative is not None and negative.strip():
+    if negative:
         check(negative, "negative prompt")
     phrases = parse(prompt)
     for phrase in phrases:

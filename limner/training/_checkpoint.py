@@ -21,13 +21,13 @@ from torch import Tensor
 
 from limner.errors import LimnerError
 
-__all__ = ["newest", "read", "save", "valid"]
+__all__ = ["newest", "read", "replace_text", "save", "sync", "valid"]
 
 _MANIFEST = "manifest.json"
 _KEPT = 2
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
     """Ask the disk to keep what was written to a file or a folder's list of names."""
     handle = os.open(path, os.O_RDONLY)
     try:
@@ -52,36 +52,52 @@ def save(
         meta: what JSON can hold; ``step`` is added.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    final = folder / f"step-{step:08d}"
-    draft = folder / f".step-{step:08d}.partial"
-    shutil.rmtree(draft, ignore_errors=True)
+    for draft in folder.glob(".step-*.partial"):  # of a crash
+        shutil.rmtree(draft)
+    final, draft = folder / f"step-{step:08d}", folder / f".step-{step:08d}.partial"
     draft.mkdir()
     for stem, named in tensors.items():
-        save_file(
-            {k: v.detach().cpu().contiguous() for k, v in named.items()},
-            draft / f"{stem}.safetensors",
-        )
+        plain = {name: tensor.detach().cpu().contiguous() for name, tensor in named.items()}
+        save_file(plain, draft / f"{stem}.safetensors")
     (draft / "meta.json").write_text(json.dumps({**meta, "step": step}, indent=1))
-    files = sorted(path for path in draft.iterdir() if path.is_file())
+    files = sorted(draft.iterdir())
     for path in files:
-        _sync(path)
+        sync(path)
     manifest = draft / _MANIFEST
     manifest.write_text(json.dumps({path.name: _digest(path) for path in files}, indent=1))
-    _sync(manifest)
-    _sync(draft)
+    sync(manifest)
+    sync(draft)
     shutil.rmtree(final, ignore_errors=True)
     draft.rename(final)
-    _sync(folder)
-    for old in sorted(folder.glob("step-*"))[:-_KEPT]:
-        shutil.rmtree(old, ignore_errors=True)
+    sync(folder)
+    _forget(folder, final)
     return final
+
+
+def _forget(folder: Path, last: Path) -> None:
+    """Remove what is older than the last two, and what is newer: nothing whole, or it had been
+    resumed."""
+    kept = sorted(path for path in folder.glob("step-*") if path.name <= last.name)[-_KEPT:]
+    for path in folder.glob("step-*"):
+        if path not in kept:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def replace_text(file: Path, text: str) -> None:
+    """The old text or the new one is there at any time."""
+    draft = file.with_name(f".{file.name}.partial")
+    draft.write_text(text)
+    sync(draft)
+    draft.replace(file)
+    sync(file.parent)
 
 
 def valid(checkpoint: Path) -> bool:
     """Whether every file is there and has the digest that the manifest gives."""
     try:
         digests = json.loads((checkpoint / _MANIFEST).read_text())
-        return all(_digest(checkpoint / name) == digest for name, digest in digests.items())
+        whole = all(_digest(checkpoint / name) == digest for name, digest in digests.items())
+        return whole and "meta.json" in digests
     except (OSError, ValueError, AttributeError):
         return False
 
@@ -120,9 +136,7 @@ def restore_optimiser(
         entries = {
             k.rpartition("/")[2]: v for k, v in tensors.items() if k.rpartition("/")[0] == name
         }
-        optimiser.state[parameter] = {
-            key: _like(parameter, value) for key, value in entries.items()
-        }
+        optimiser.state[parameter] = {key: _like(parameter, v) for key, v in entries.items()}
 
 
 def _like(parameter: Tensor, value: Tensor) -> Tensor:

@@ -7,9 +7,9 @@ patch-adversarial losses, the last weighted adaptively, and a slight KL penalty.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,117 +19,31 @@ from torch import Tensor, nn
 from limner.data import CaptionedPictures
 from limner.errors import BadInput
 from limner.picture import Picture, grid
+from limner.training._coders import (
+    ClipFeatures,
+    PatchDiscriminator,
+    Perceptual,
+    build_kl,
+    build_vq,
+)
 from limner.training._data import Captioned, drawing, to_tensor
-from limner.training.loop import Plan, Progress, flush_denormals, train
+from limner.training.loop import Plan, Progress, flush_denormals, open_run, train
 
 __all__ = ["Autoencoder", "PatchDiscriminator", "autoencoder", "build_kl", "build_vq", "sharpness"]
-
-
-class Perceptual(Protocol):
-    """Features of pictures in [0, 1] whose distance is what the eye sees."""
-
-    def features(self, pictures: Tensor) -> list[Tensor]: ...
-
-
-class ClipFeatures:
-    """Token states of every layer of limner's own CLIP, each normalised to length 1.
-
-    As LPIPS (Zhang et al. 2018) does with features of a classifier: distances of normalised
-    activations. Pictures of any size are brought to the tower's.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        from limner.models.clip import open_clip
-
-        self.clip = open_clip(folder)
-
-    def features(self, pictures: Tensor) -> list[Tensor]:
-        """(b, 3, h, w) in [0, 1] → for each layer (b, n, d)."""
-        states = self.clip.hidden_states(pictures)
-        return [F.normalize(state, dim=-1) for state in states]
-
-
-def build_kl(widths: tuple[int, ...] = (16, 32, 64, 128), latent_channels: int = 8) -> nn.Module:
-    """A small ``AutoencoderKL``: f8 with four widths, no attention so that any size works alike."""
-    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
-
-    model = AutoencoderKL(
-        down_block_types=("DownEncoderBlock2D",) * len(widths),
-        up_block_types=("UpDecoderBlock2D",) * len(widths),
-        block_out_channels=widths,
-        layers_per_block=1,
-        latent_channels=latent_channels,
-        norm_num_groups=4,
-        mid_block_add_attention=False,
-        sample_size=128,
-    )
-    _let_through(model, latent_channels)
-    return model
-
-
-def _let_through(model: nn.Module, latent_channels: int) -> None:
-    """Start from weights through which the picture already shows.
-
-    Convolutions on the main path begin as the identity plus noise, residual branches as zero (Zhang
-    et al. 2019, Fixup): 60 steps bring 17 dB where PyTorch's defaults bring 13. The posterior starts
-    quiet (σ = 0.05), or its noise would hide the picture for long.
-    """
-    for name, module in model.named_modules():
-        if not isinstance(module, nn.Conv2d):
-            continue
-        nn.init.zeros_(module.bias)
-        if name.endswith("conv2"):
-            nn.init.zeros_(module.weight)
-            continue
-        nn.init.kaiming_normal_(module.weight, nonlinearity="linear")
-        if not name.endswith("conv1"):
-            identity = nn.init.dirac_(torch.empty_like(module.weight))
-            with torch.no_grad():
-                module.weight.mul_(0.7).add_(identity)
-    with torch.no_grad():
-        model.quant_conv.weight[latent_channels:] = 0
-        model.quant_conv.bias[latent_channels:] = -6
-
-
-def build_vq(widths: tuple[int, ...] = (16, 32, 64, 128), codes: int = 1024) -> nn.Module:
-    """A small ``VQModel`` with a codebook of ``codes`` vectors of 8 numbers."""
-    from diffusers.models.autoencoders.vq_model import VQModel
-
-    return VQModel(
-        down_block_types=("DownEncoderBlock2D",) * len(widths),
-        up_block_types=("UpDecoderBlock2D",) * len(widths),
-        block_out_channels=widths,
-        layers_per_block=1,
-        latent_channels=8,
-        norm_num_groups=4,
-        num_vq_embeddings=codes,
-        mid_block_add_attention=False,
-        sample_size=128,
-    )
-
-
-class PatchDiscriminator(nn.Sequential):
-    """Says of each 70-pixel patch whether it is a photograph (Isola et al. 2017, appendix 6.1.2).
-
-    Pictures (b, 3, h, w) in [-1, 1] → logits (b, 1, h/8, w/8), high for real.
-    """
-
-    def __init__(self, width: int = 32) -> None:
-        layers: list[nn.Module] = [nn.Conv2d(3, width, 4, 2, 1), nn.LeakyReLU(0.2)]
-        for level in range(2):
-            inside, outside = width * 2**level, width * 2 ** (level + 1)
-            layers += [
-                nn.Conv2d(inside, outside, 4, 2, 1),
-                nn.GroupNorm(8, outside),
-                nn.LeakyReLU(0.2),
-            ]
-        super().__init__(*layers, nn.Conv2d(4 * width, 1, 3, 1, 1))
 
 
 def sharpness(drawn: Tensor, real: Tensor) -> Tensor:
     """Mean absolute difference of the pictures' gradients, which an L1 loss alone lets blur."""
     across = (drawn.diff(dim=-1) - real.diff(dim=-1)).abs().mean()
     return across + (drawn.diff(dim=-2) - real.diff(dim=-2)).abs().mean()
+
+
+def _distance(perceptual: Perceptual, drawn: Tensor, real: Tensor) -> Tensor:
+    """Of two batches in [0, 1], summed over layers (Zhang et al. 2018, eq. 1, without weights)."""
+    with torch.no_grad():
+        wanted = perceptual.features(real)
+    pairs = zip(perceptual.features(drawn), wanted, strict=True)
+    return torch.stack([(a - b).square().sum(-1).mean() for a, b in pairs]).sum()
 
 
 class Autoencoder:
@@ -147,7 +61,7 @@ class Autoencoder:
     def __init__(
         self,
         data: Captioned,
-        model: nn.Module,
+        model: Any,
         *,
         crop: int = 64,
         sharpness_weight: float = 1.0,
@@ -165,9 +79,9 @@ class Autoencoder:
         self.quantised = (
             type(model).__name__ == "VQModel"
         )  # by name: the class takes long to import
-        self.players: dict[str, nn.Module] = {"autoencoder": model}
-        if adversarial_from is not None:
-            self.players["discriminator"] = PatchDiscriminator()
+        self.judge = PatchDiscriminator() if adversarial_from is not None else None
+        judges: dict[str, nn.Module] = {"discriminator": self.judge} if self.judge else {}
+        self.players: Mapping[str, nn.Module] = {"autoencoder": model, **judges}
         model.to(memory_format=torch.channels_last)
 
     def batch(self, step: int, size: int, rank: int, ranks: int) -> Tensor:
@@ -175,10 +89,10 @@ class Autoencoder:
         if step % 4 == 3:
             share = max(1, size * self.crop**2 // self.data.size**2)
             return to_tensor(self.data.step(step, share, rank, ranks)[0])
-        share = max(1, size // 2)  # two crops of each picture: drawing costs too
+        share = -(-size // 2)  # two crops of each picture: drawing costs too
         pictures, _ = self.data.step(step, share, rank, ranks)
-        rng = drawing(self.seed, step, rank, "crop")
-        corners = rng.integers(0, self.data.size - self.crop + 1, (2 * share, 2))
+        rng = drawing(self.seed, step, 0, "crop")  # of all processes, of which this has its rows
+        corners = rng.integers(0, self.data.size - self.crop + 1, (ranks, size, 2))[rank]
         crops = [
             pictures[row // 2, y : y + self.crop, x : x + self.crop]
             for row, (y, x) in enumerate(corners.tolist())
@@ -198,44 +112,45 @@ class Autoencoder:
     def learn(
         self, player: str, batch: Tensor, step: int, backward: Callable[[Tensor], None]
     ) -> dict[str, Tensor]:
+        if player == "discriminator" and not self._adversarial(step):
+            return {}
         device = next(self.model.parameters()).device
         real = batch.to(device).float().contiguous(memory_format=torch.channels_last) / 127.5 - 1
         if player == "discriminator":
-            return self._discriminate(real, step, backward)
+            return self._discriminate(real, backward)
         drawn, bottleneck = self._reconstruct(real)
         pixel = (drawn - real).abs().mean()
         loss = pixel + self.sharpness_weight * sharpness(drawn, real)
         logged = {"pixel": pixel, "psnr": 10 * torch.log10(4 / F.mse_loss(drawn, real))}
         if self.perceptual is not None:
-            pairs = zip(
-                self.perceptual.features(drawn / 2 + 0.5),
-                self.perceptual.features(real / 2 + 0.5),
-                strict=True,
-            )
-            logged["perceptual"] = torch.stack([F.mse_loss(a, b) for a, b in pairs]).sum()
+            logged["perceptual"] = _distance(self.perceptual, drawn / 2 + 0.5, real / 2 + 0.5)
             loss = loss + self.perceptual_weight * logged["perceptual"]
-        if self.adversarial_from is not None and step >= self.adversarial_from:
-            logged["fooling"] = -self.players["discriminator"](drawn).mean()
+        if self.judge and self._adversarial(step):
+            logged["fooling"] = -self.judge(drawn).mean()
             loss = loss + self._adaptive(loss, logged["fooling"]) * logged["fooling"]
         backward(loss + bottleneck)
         return logged
 
+    def _adversarial(self, step: int) -> bool:
+        return self.adversarial_from is not None and step >= self.adversarial_from
+
     def _adaptive(self, loss: Tensor, fooling: Tensor) -> Tensor:
-        """λ = ‖∇L‖ / ‖∇G‖ at the decoder's last layer (Esser et al. 2021, eq. 7), at most 10⁴."""
+        """λ = ‖∇L‖ / (‖∇G‖ + δ) at the decoder's last layer, at most 10⁴, times the weight of G.
+
+        Esser et al. 2021, eq. 7, and δ = 10⁻⁶ from there.
+        """
         last = self.model.decoder.conv_out.weight
         of_loss = torch.autograd.grad(loss, last, retain_graph=True)[0].norm()
         of_fooling = torch.autograd.grad(fooling, last, retain_graph=True)[0].norm()
-        ratio = of_loss / (of_fooling + 1e-4)
+        ratio = of_loss / (of_fooling + 1e-6)
         return self.adversarial_weight * ratio.clamp(0, 1e4).detach()
 
-    def _discriminate(
-        self, real: Tensor, step: int, backward: Callable[[Tensor], None]
-    ) -> dict[str, Tensor]:
+    def _discriminate(self, real: Tensor, backward: Callable[[Tensor], None]) -> dict[str, Tensor]:
         """Hinge loss (Lim and Ye 2017)."""
-        judge = self.players["discriminator"]
+        assert self.judge is not None  # or it would be no player
         with torch.no_grad():
             drawn, _ = self._reconstruct(real)
-        loss = (F.relu(1 - judge(real)).mean() + F.relu(1 + judge(drawn)).mean()) / 2
+        loss = (F.relu(1 - self.judge(real)).mean() + F.relu(1 + self.judge(drawn)).mean()) / 2
         backward(loss)
         return {"telling": loss}
 
@@ -280,21 +195,27 @@ def autoencoder(
     Args:
         kind: kl (AutoencoderKL) or vq (VQModel).
         latent_channels: numbers for each 8x8 pixels (kl).
-        crop: side in pixels of the crops that most steps learn from.
+        crop: side in pixels of the crops that most steps learn from, a multiple of 8.
         sharpness_weight: weight of the difference of the gradients.
-        clip: CLIP folder whose features make the perceptual loss; without it there is none.
+        clip: CLIP folder, or embedded, whose features make the perceptual loss; else there is none.
         perceptual_weight: its weight.
         adversarial_from: the step at which the discriminator joins; without it there is none.
         adversarial_weight: its weight, before the adaptive factor.
+        resume: go on from the last checkpoint in the run's folder.
     """
     flush_denormals()
     if kind not in ("kl", "vq"):
         raise BadInput(f"kind {kind!r}: give kl or vq")
-    if not 16 <= crop <= data.size:
-        raise BadInput(f"crop {crop}: give 16 to {data.size}, the side of the pictures")
+    if data.size % 8:
+        raise BadInput(f"pictures of {data.size} pixels: bring them to a multiple of 8")
+    if crop % 8 or not 16 <= crop <= data.size:
+        raise BadInput(f"crop {crop}: give a multiple of 8 from 16 to {data.size}, their side")
+    if latent_channels < 1:
+        raise BadInput(f"latent_channels {latent_channels}: give at least 1")
+    perceptual = ClipFeatures(clip) if clip else None
+    open_run(run, resume)
     torch.manual_seed(plan.seed)
     model = build_kl(latent_channels=latent_channels) if kind == "kl" else build_vq()
-    perceptual = ClipFeatures(Path(clip)) if clip else None
     recipe = Autoencoder(
         Captioned(data, plan.seed),
         model,

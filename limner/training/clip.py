@@ -8,10 +8,9 @@ run in micro-batches with gradient caching, so a batch of any size fits.
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -19,12 +18,16 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from limner.data import CaptionedPictures
+from limner.errors import BadInput
 from limner.picture import resize
+from limner.training._checkpoint import replace_text
 from limner.training._data import Captioned, to_tensor
 from limner.training._gradient_cache import cached_backward
 from limner.training._infonce import infonce
+from limner.training._processes import processes
 from limner.training._tokenizer import make_tokenizer
-from limner.training.loop import Plan, Progress, flush_denormals, train
+from limner.training._towers import Towers, build, check, save_towers
+from limner.training.loop import Plan, Progress, flush_denormals, open_run, train
 
 if TYPE_CHECKING:
     from transformers import CLIPTokenizer
@@ -34,95 +37,6 @@ __all__ = ["Clip", "Towers", "build", "clip"]
 # CLIP's own constants, kept so that its preprocessing can be used with our models unchanged
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)
-
-
-class Towers(nn.Module):
-    """A picture tower and a text tower that end in the same space, and the temperature.
-
-    ``pictures``: (b, 3, s, s) normalised → (b, d). ``texts``: ids (b, n) → (b, d). Not normalised.
-    """
-
-    def __init__(self, pictures: nn.Module, texts: nn.Module) -> None:
-        super().__init__()
-        self.pictures, self.texts = pictures, texts
-        self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))  # section 2.5
-
-    def forward(self, pictures: Tensor, ids: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Normalised embeddings (b, d) of both, and the factor of their products, at most 100."""
-        scale = self.logit_scale.clamp(max=math.log(100)).exp()
-        return _unit(self.pictures(pictures)), _unit(self.texts(ids)), scale
-
-
-def _unit(embeddings: Tensor) -> Tensor:
-    return nn.functional.normalize(embeddings.float(), dim=-1)
-
-
-class _Projected(nn.Module):
-    """A transformers tower and CLIP's projection of its pooled output."""
-
-    def __init__(self, tower: nn.Module, projection: nn.Module) -> None:
-        super().__init__()
-        self.tower, self.projection = tower, projection
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        return self.projection(self.tower(inputs).pooler_output)
-
-
-def _transformers_clip(
-    vocabulary: int, end: int, length: int, size: int, width: int, layers: int, patch: int
-) -> nn.Module:
-    """A ``CLIPModel`` both of whose towers have ``width`` and ``layers``."""
-    from transformers import CLIPConfig, CLIPModel
-
-    both = {
-        "hidden_size": width,
-        "intermediate_size": 4 * width,
-        "num_hidden_layers": layers,
-        "num_attention_heads": width // 64,
-        "hidden_act": "gelu",
-        "projection_dim": width,
-    }
-    text = both | {
-        "vocab_size": vocabulary,
-        "max_position_embeddings": length,
-        "bos_token_id": end - 1,
-        "eos_token_id": end,
-        "pad_token_id": end,
-    }
-    vision = both | {"image_size": size, "patch_size": patch}
-    return CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=width))
-
-
-def build(
-    vocabulary: int,
-    end: int,
-    *,
-    tower: str = "vit",
-    text: str = "transformer",
-    length: int = 32,
-    size: int = 64,
-    width: int = 256,
-    layers: int = 4,
-    patch: int = 8,
-) -> tuple[Towers, nn.Module]:
-    """The towers by name, and the ``CLIPModel`` that holds those of them that transformers has.
-
-    Args:
-        vocabulary, end: number of token ids, and the id that ends (and pads) a caption.
-        tower: ``vit`` or ``resnet``. text: ``transformer`` or ``bag_of_words``.
-        length: tokens of a caption. size: pixels of a picture's side.
-    """
-    from limner.nets.bag_of_words import BagOfWords
-    from limner.nets.resnet_tower import ResNetTower
-
-    model = _transformers_clip(vocabulary, end, length, size, width, layers, patch)
-    pictures: nn.Module = _Projected(model.vision_model, model.visual_projection)
-    texts: nn.Module = _Projected(model.text_model, model.text_projection)
-    if tower == "resnet":
-        pictures = ResNetTower(output_dim=width, width=32, layers=(2, 2, 2, 2), input_size=size)
-    if text == "bag_of_words":
-        texts = BagOfWords(vocabulary, width, output_dim=width, end=end)
-    return Towers(pictures, texts), model
 
 
 class Clip:
@@ -148,20 +62,22 @@ class Clip:
         patch: int = 8,
         micro_batch: int = 256,
     ) -> None:
+        if micro_batch < 1:
+            raise BadInput(f"micro_batch {micro_batch}: give at least 1")
         self.data, self.tokenizer, self.size, self.micro_batch = data, tokenizer, size, micro_batch
-        self.kinds = (tower, text)
-        self.towers, self.model = build(
-            len(tokenizer),
-            tokenizer.eos_token_id,
-            tower=tower,
-            text=text,
-            length=tokenizer.model_max_length,
-            size=size,
-            width=width,
-            layers=layers,
-            patch=patch,
-        )
-        self.players: dict[str, nn.Module] = {"towers": self.towers}
+        self.built: dict[str, Any] = {
+            "vocabulary": len(tokenizer),
+            "end": tokenizer.eos_token_id,
+            "tower": tower,
+            "text": text,
+            "length": tokenizer.model_max_length,
+            "size": size,
+            "width": width,
+            "layers": layers,
+            "patch": patch,
+        }
+        self.towers, self.model = build(**self.built)
+        self.players: Mapping[str, nn.Module] = {"towers": self.towers}
 
     def _tensors(self, pairs: tuple[np.ndarray, list[str]]) -> tuple[Tensor, Tensor]:
         pictures, captions = pairs
@@ -200,39 +116,39 @@ class Clip:
             )
         return {"infonce": value.detach(), "logit_scale": self.towers.logit_scale.exp().detach()}
 
+    @torch.no_grad()
     def retrieval(self, count: int = 256) -> float:
         """How often a caption's best picture among ``count`` unseen ones is its own."""
+        training = self.towers.training
         self.towers.eval()
         device = self.towers.logit_scale.device
-        with torch.no_grad():
-            pictures, ids = (part.to(device) for part in self._tensors(self.data.unseen(count)))
-            seen, read, _ = self.towers(pictures, ids)
-        return (
-            (read @ seen.T).argmax(1).eq(torch.arange(count, device=device)).float().mean().item()
-        )
+        pairs = self.data.unseen(min(count, self.data.kept))
+        pictures, ids = (part.to(device) for part in self._tensors(pairs))
+        seen, read, _ = self.towers(pictures, ids)
+        self.towers.train(training)
+        own = torch.arange(len(seen), device=device)
+        return float((read @ seen.T).argmax(1).eq(own).float().mean())
 
     def preview(self, step: int, folder: Path) -> None:
-        line = json.dumps({"step": step, "retrieval_of_256": round(self.retrieval(), 4)})
-        with (folder / "retrieval.jsonl").open("a") as file:
-            file.write(line + "\n")
+        """A line of ``retrieval.jsonl``; a step that is learned again overwrites its line."""
+        file = folder / "retrieval.jsonl"
+        lines = file.read_text().splitlines() if file.exists() else []
+        before = [line for line in lines if json.loads(line)["step"] < step]
+        now = {
+            "step": step,
+            "of": min(256, self.data.kept),
+            "retrieval": round(self.retrieval(), 4),
+        }
+        replace_text(file, "".join(line + "\n" for line in [*before, json.dumps(now)]))
 
     def export(self, folder: Path) -> None:
         """A ``CLIPModel`` folder with tokenizer and preprocessing.
 
-        Towers that transformers does not have (ResNet, bag of words) are saved beside it in
-        ``towers.safetensors``, described in ``towers.json``.
+        Of towers that transformers does not have (ResNet, bag of words), see ``save_towers``.
         """
-        with torch.no_grad():
-            self.model.logit_scale.copy_(self.towers.logit_scale.clamp(max=math.log(100)))
-        self.model.save_pretrained(folder)
+        save_towers(self.towers, self.model, self.built, folder)
         self.tokenizer.save_pretrained(folder)
         self._export_preprocessor(folder)
-        if self.kinds != ("vit", "transformer"):
-            from safetensors.torch import save_file
-
-            save_file(dict(self.towers.state_dict()), folder / "towers.safetensors")
-            described = dict(zip(("tower", "text"), self.kinds, strict=True))
-            (folder / "towers.json").write_text(json.dumps(described, indent=1))
 
     def _export_preprocessor(self, folder: Path) -> None:
         steps = {
@@ -280,17 +196,13 @@ def clip(
         layers: of each transformer.
         patch: pixels of a patch's side (vit).
         micro_batch: pairs embedded at once; any value gives the same gradients.
+        resume: go on from the last checkpoint in the run's folder.
     """
-    from transformers import CLIPTokenizer
-
     flush_denormals()
+    check(tower, text, size, width, layers, patch)
+    open_run(run, resume)
     captioned = Captioned(data, plan.seed)
-    folder = run / "tokenizer"
-    if resume and (folder / "tokenizer.json").exists():
-        tokenizer = CLIPTokenizer.from_pretrained(folder)
-    else:
-        captions = captioned.captions(4000)
-        tokenizer = make_tokenizer(captions, folder, vocab_size=vocab_size, length=length)
+    tokenizer = _tokenizer(captioned, run, vocab_size, length)
     torch.manual_seed(plan.seed)
     recipe = Clip(
         captioned,
@@ -304,3 +216,14 @@ def clip(
         micro_batch=micro_batch,
     )
     yield from train(recipe, plan, run, resume=resume)
+
+
+def _tokenizer(data: Captioned, run: Path, vocab_size: int, length: int) -> CLIPTokenizer:
+    """The run's, learned from its captions when it begins."""
+    from transformers import CLIPTokenizer
+
+    here, folder = processes(), run / "tokenizer"
+    with here.main_process_first():
+        if (run / "checkpoints").exists() or not here.is_main_process:
+            return CLIPTokenizer.from_pretrained(folder)
+        return make_tokenizer(data.captions(4000), folder, vocab_size=vocab_size, length=length)

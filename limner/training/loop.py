@@ -4,44 +4,30 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import signal
+import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from safetensors import SafetensorError
+from torch import Tensor
 
-from limner.errors import BadInput
+from limner.errors import BadInput, LimnerError
 from limner.training import Recipe, _checkpoint
+from limner.training._plan import Plan, learning_rate
+from limner.training._player import PARTS, Player, averaged
+from limner.training._processes import accelerator
 
-if TYPE_CHECKING:
-    from accelerate import Accelerator
+__all__ = ["Plan", "Progress", "flush_denormals", "learning_rate", "open_run", "train"]
 
-__all__ = ["Plan", "Progress", "flush_denormals", "learning_rate", "train"]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How long and how fast. ``steps`` may be changed when a run is resumed."""
-
-    steps: int = 2000
-    batch_size: int = 64  # pictures a step, over all processes
-    learning_rate: float = 5e-4
-    warmup_steps: int = 100
-    decay: float = 0.3  # the last part of the steps, in which the rate falls to zero
-    weight_decay: float = 0.01
-    betas: tuple[float, float] = (0.9, 0.99)
-    clip_norm: float = 1.0
-    ema: float = 0.999
-    precision: str = "no"  # "no" is float32; "bf16" where the processor has it
-    save_every: int = 200
-    preview_every: int = 0  # 0: never
-    seed: int = 0
+PATIENCE = 3.0  # seconds after a request to stop in which another one says nothing new
 
 
 class Progress(NamedTuple):
@@ -53,126 +39,176 @@ class Progress(NamedTuple):
     pictures_per_second: float
 
 
-def learning_rate(step: int, plan: Plan) -> float:
-    """Linear warm-up, a plateau, then linear decay to zero over the last ``decay`` of the steps."""
-    rising = min(1.0, (step + 1) / max(1, plan.warmup_steps))
-    falling = min(1.0, (plan.steps - step) / max(1.0, plan.decay * plan.steps))
-    return plan.learning_rate * min(rising, falling)
+def flush_denormals() -> None:
+    """Let numbers under 1e-38 be zero: on CPUs they make a step five times slower.
+
+    Threads take this over when they start, so it comes before a process's first tensor work.
+    """
+    torch.set_flush_denormal(True)
 
 
-class _Player:
-    """One module with its optimiser and the exponential average of its weights."""
+def open_run(run: Path, resume: bool) -> Path:
+    """The folder of a training, made if missing, before anything is written into it.
 
-    def __init__(self, module: nn.Module, plan: Plan) -> None:
-        named = [(name, p) for name, p in module.named_parameters() if p.requires_grad]
-        named.sort(key=lambda item: item[1].ndim <= 1)  # matrices first: only they decay
-        self.module, self.names = module, [name for name, _ in named]
-        self.parameters = [p for _, p in named]
-        groups = [
-            {
-                "params": [p for p in self.parameters if p.ndim > 1],
-                "weight_decay": plan.weight_decay,
-            },
-            {"params": [p for p in self.parameters if p.ndim <= 1], "weight_decay": 0.0},
-        ]
-        self.optimiser = torch.optim.AdamW(
-            groups, lr=plan.learning_rate, betas=plan.betas, fused=True
-        )
-        self.average = [p.detach().clone() for p in self.parameters]
-
-    def move(self, step: int, plan: Plan, accelerator: Accelerator) -> Tensor:
-        """One optimiser step on the mean gradient of all processes; returns its norm."""
-        gradients = [p.grad for p in self.parameters if p.grad is not None]
-        if accelerator.num_processes > 1:
-            flat = torch.cat([g.flatten() for g in gradients])
-            flat = accelerator.reduce(flat, "mean")
-            for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients])):
-                gradient.copy_(part.view_as(gradient))
-        norm = nn.utils.clip_grad_norm_(self.parameters, plan.clip_norm)
-        for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate(step, plan)
-        self.optimiser.step()
-        # an average over the last tenth of a young run, over 1/(1-ema) steps of an old one
-        keep = min(plan.ema, (1 + step) / (10 + step))
-        torch._foreach_lerp_(self.average, [p.detach() for p in self.parameters], 1 - keep)
-        return norm
-
-    def tensors(self) -> dict[str, dict[str, Tensor]]:
-        return {
-            "weights": dict(self.module.state_dict()),
-            "ema": dict(zip(self.names, self.average, strict=True)),
-            "optimiser": _checkpoint.optimiser_tensors(self.optimiser, self.names),
-        }
-
-    def restore(self, stored: dict[str, dict[str, Tensor]]) -> None:
-        self.module.load_state_dict(stored["weights"])
-        for name, average in zip(self.names, self.average, strict=True):
-            average.copy_(stored["ema"][name])
-        _checkpoint.restore_optimiser(self.optimiser, self.names, stored["optimiser"])
-
-    def swap(self) -> None:
-        """Exchange the weights and their average."""
-        for parameter, average in zip(self.parameters, self.average, strict=True):
-            kept = parameter.detach().clone()
-            parameter.detach().copy_(average)
-            average.copy_(kept)
-
-
-@contextmanager
-def _averaged(players: dict[str, _Player]) -> Iterator[None]:
-    """Inside, the modules hold the averaged weights and are in evaluation mode."""
-    for player in players.values():
-        player.swap()
-        player.module.eval()
+    Raises BadInput where it cannot be written, or holds another training and ``resume`` is False.
+    """
+    if not resume and (run / "checkpoints").exists():
+        raise BadInput(f"{run} already holds a training: add --resume, or name another folder")
     try:
-        yield
-    finally:
-        for player in players.values():
-            player.swap()
-            player.module.train()
+        run.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=run).close()
+    except OSError as error:
+        reason = error.strerror or error
+        raise BadInput(f"cannot write into {str(run)!r} ({reason}): name another folder") from None
+    return run
 
 
-@contextmanager
-def _stop_requested() -> Iterator[list[bool]]:
-    """A list that becomes non-empty on SIGTERM or Ctrl-C, so that a step is finished and saved."""
-    flag: list[bool] = []
-    previous = {}
-    for number in (signal.SIGINT, signal.SIGTERM):
+def train(recipe: Recipe, plan: Plan, run: Path, *, resume: bool = False) -> Iterator[Progress]:
+    """Train and yield after every step.
+
+    ``run`` holds ``checkpoints/``, ``log.jsonl``, ``previews/`` and at the end ``model/``. Closing
+    the generator, Ctrl-C and SIGTERM save a checkpoint first; Ctrl-C again, a few seconds later,
+    does not wait. A player that the resumed checkpoint lacks starts anew.
+
+    Raises BadInput where ``run`` holds another training and ``resume`` was not asked for, where it
+    cannot be written, or where its network is another; LimnerError when a number is not finite or
+    the disk is full. The last good checkpoint stays.
+    """
+    training = _Training(recipe, plan, open_run(Path(run), resume))
+    step = saved = training.resume()
+    whole = True  # False while weights are between two steps, and not worth saving
+    with _stop_requested() as stop, ThreadPoolExecutor(1) as pool:
+        upcoming: Future[Any] = pool.submit(training.fetch, step)
         try:
-            previous[number] = signal.signal(number, lambda *_: flag.append(True))
-        except ValueError:  # not the main thread: whoever runs it there stops it by closing
-            break
-    try:
-        yield flag
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+            while step < plan.steps and not training.anywhere(stop):
+                began = time.perf_counter()
+                batch = upcoming.result()
+                upcoming = pool.submit(training.fetch, step + 1)
+                whole = False
+                metrics = training.learn(batch, step)
+                step, whole = step + 1, True
+                if plan.preview_every and step % plan.preview_every == 0:
+                    training.preview(step)
+                if step % plan.save_every == 0:
+                    saved = step
+                    training.save(step)
+                speed = plan.batch_size / (time.perf_counter() - began)
+                yield Progress(step, plan.steps, metrics, speed)
+        finally:
+            if whole and saved != step:
+                training.save(step)
+    if step >= plan.steps:
+        training.export()
 
 
-def _save(run: Path, step: int, players: dict[str, _Player], plan: Plan) -> None:
-    tensors = {
-        f"{name}.{part}": named
-        for name, player in players.items()
-        for part, named in player.tensors().items()
-    }
-    _checkpoint.save(run / "checkpoints", step, tensors, {"plan": asdict(plan)})
+class _Training:
+    """A recipe at work in a run's folder, in one of perhaps several processes."""
 
+    def __init__(self, recipe: Recipe, plan: Plan, run: Path) -> None:
+        self.recipe, self.plan, self.run = recipe, plan, run
+        self.accelerator = accelerator()
+        self.rank, self.ranks = self.accelerator.process_index, self.accelerator.num_processes
+        self.main = self.accelerator.is_main_process
+        if plan.batch_size % self.ranks:
+            raise BadInput(
+                f"batch_size is {plan.batch_size} over {self.ranks} processes: give a multiple"
+            )
+        for module in recipe.players.values():
+            module.to(self.accelerator.device).train()
+        self.players = {name: Player(module, plan) for name, module in recipe.players.items()}
 
-def _resume(run: Path, players: dict[str, _Player]) -> int:
-    """Load the newest whole checkpoint and cut the log back to it; the step to go on from."""
-    checkpoint = _checkpoint.newest(run / "checkpoints")
-    log = run / "log.jsonl"
-    if checkpoint is None:
-        log.write_text("")
-        return 0
-    tensors, meta = _checkpoint.read(checkpoint)
-    for name, player in players.items():
-        parts = ("weights", "ema", "optimiser")
-        player.restore({part: tensors[f"{name}.{part}"] for part in parts})
-    lines = log.read_text().splitlines() if log.exists() else []
-    kept = [line for line in lines if _step_of(line) < meta["step"]]
-    log.write_text("".join(line + "\n" for line in kept))
-    return int(meta["step"])
+    def fetch(self, step: int) -> Any:
+        return self.recipe.batch(step, self.plan.batch_size // self.ranks, self.rank, self.ranks)
+
+    def anywhere(self, stop: list[float]) -> bool:
+        """Whether any process was asked to stop: all stop after the same step."""
+        if self.ranks == 1:
+            return bool(stop)
+        asked = torch.tensor(float(bool(stop)), device=self.accelerator.device)
+        return bool(self.accelerator.reduce(asked, "sum"))
+
+    def learn(self, batch: Any, step: int) -> dict[str, float]:
+        """Every player learns from the batch in turn; what they log, means over all processes."""
+        torch.manual_seed((self.plan.seed * 1_000_003 + step) * 4099 + self.rank)
+        device = self.accelerator.device.type
+        logged: dict[str, Tensor] = {}
+        for name, player in self.players.items():
+            for module in self.recipe.players.values():  # one's loss may reach another's weights
+                module.zero_grad(set_to_none=True)
+            with torch.autocast(device, torch.bfloat16, enabled=self.plan.precision == "bf16"):
+                logged |= self.recipe.learn(name, batch, step, self.accelerator.backward)
+            logged[f"{name}_gradient"] = player.move(step, self.plan, self.accelerator)
+        values = torch.stack([value.detach().float() for value in logged.values()])
+        means = self.accelerator.reduce(values, "mean").tolist()
+        metrics: dict[str, float] = dict(zip(logged, means, strict=True))
+        bad = [key for key, value in metrics.items() if not math.isfinite(value)]
+        if bad:
+            raise LimnerError(
+                f"step {step}: {', '.join(bad)} is not finite; the last checkpoint stays as it is: "
+                "resume it with a lower learning_rate"
+            )
+        if self.main:
+            with _writing(self.run), (self.run / "log.jsonl").open("a") as log:
+                log.write(json.dumps({"step": step, **metrics}) + "\n")
+        return metrics
+
+    def save(self, step: int) -> None:
+        if not self.main:
+            return
+        tensors = {
+            f"{name}.{part}": named
+            for name, player in self.players.items()
+            for part, named in player.tensors().items()
+        }
+        with _writing(self.run):
+            _checkpoint.sync(self.run / "log.jsonl")
+            _checkpoint.save(self.run / "checkpoints", step, tensors, {"plan": asdict(self.plan)})
+
+    def resume(self) -> int:
+        """Load the newest whole checkpoint, cut the log back to it; the step to go on from."""
+        checkpoint = _checkpoint.newest(self.run / "checkpoints")
+        step = 0
+        if checkpoint is not None:
+            tensors, meta = _checkpoint.read(checkpoint)
+            step = int(meta["step"])
+            for name, player in self.players.items():
+                if f"{name}.weights" in tensors:
+                    self._restore(player, {part: tensors[f"{name}.{part}"] for part in PARTS})
+        log = self.run / "log.jsonl"
+        if self.main:
+            lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+            kept = [line for line in lines if _step_of(line) < step]
+            with _writing(self.run):
+                _checkpoint.replace_text(log, "".join(line + "\n" for line in kept))
+        return step
+
+    def _restore(self, player: Player, stored: dict[str, dict[str, Tensor]]) -> None:
+        try:
+            player.restore(stored)
+        except (RuntimeError, KeyError) as error:
+            told = [line.strip() for line in str(error).splitlines() if line.strip()][-1]
+            raise BadInput(
+                f"{self.run} holds a training of another network ({told[:200]}): "
+                "give the options that it began with, or name another folder"
+            ) from None
+
+    def preview(self, step: int) -> None:
+        if self.main:
+            folder = self.run / "previews"
+            with _writing(self.run), averaged(self.players), torch.no_grad():
+                folder.mkdir(exist_ok=True)
+                self.recipe.preview(step, folder)
+
+    def export(self) -> None:
+        """Write the model's folder under another name first, so that it is whole or not there."""
+        if self.main:
+            draft, final = self.run / ".model.partial", self.run / "model"
+            shutil.rmtree(draft, ignore_errors=True)
+            with _writing(self.run), averaged(self.players), torch.no_grad():
+                self.recipe.export(draft)
+                shutil.rmtree(final, ignore_errors=True)
+                draft.rename(final)
+        self.accelerator.wait_for_everyone()
 
 
 def _step_of(line: str) -> float:
@@ -182,98 +218,34 @@ def _step_of(line: str) -> float:
         return math.inf
 
 
-def _accelerator(plan: Plan) -> Accelerator:
-    from accelerate import Accelerator  # takes a second to import
-
-    return Accelerator(mixed_precision=plan.precision, cpu=not torch.cuda.is_available())
-
-
-def flush_denormals() -> None:
-    """Let numbers under 1e-38 be zero: on CPUs they make a step five times slower.
-
-    Threads take this over when they start, so it comes before a process's first tensor work.
-    """
-    torch.set_flush_denormal(True)
+@contextmanager
+def _writing(run: Path) -> Iterator[None]:
+    """A disk that is full, or gone, is told in one line."""
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        raise LimnerError(f"cannot write into {str(run)!r} ({error}): make room, resume") from error
 
 
-def train(recipe: Recipe, plan: Plan, run: Path, *, resume: bool = False) -> Iterator[Progress]:
-    """Train and yield after every step.
+@contextmanager
+def _stop_requested() -> Iterator[list[float]]:
+    """When SIGTERM or Ctrl-C came: a list to look at between steps, so that one is finished."""
+    asked: list[float] = []
 
-    ``run`` holds ``checkpoints/``, ``log.jsonl``, ``previews/`` and at the end ``model/``. Closing
-    the generator, Ctrl-C and SIGTERM save a checkpoint first. Raises BadInput where ``run`` holds
-    another training and ``resume`` was not asked for.
-    """
-    run = Path(run)
-    if not resume and (run / "checkpoints").exists():
-        raise BadInput(f"{run} already holds a training: add --resume, or name another folder")
-    run.mkdir(parents=True, exist_ok=True)
-    accelerator = _accelerator(plan)
-    for module in recipe.players.values():
-        module.to(accelerator.device).train()
-    players = {name: _Player(module, plan) for name, module in recipe.players.items()}
-    start = _resume(run, players)
-    rank, ranks = accelerator.process_index, accelerator.num_processes
+    def ask(number: int, frame: object) -> None:
+        # torchrun hands on what the terminal has sent already: that is not a second Ctrl-C
+        if asked and time.monotonic() - asked[0] > PATIENCE:
+            raise KeyboardInterrupt
+        asked.append(time.monotonic())
 
-    def fetch(step: int) -> Any:
-        return recipe.batch(step, plan.batch_size // ranks, rank, ranks)
-
-    main = accelerator.is_main_process
-    with _stop_requested() as stop, ThreadPoolExecutor(1) as pool:
-        upcoming: Future[Any] = pool.submit(fetch, start)
-        step = saved = start
+    previous = {}
+    for number in (signal.SIGINT, signal.SIGTERM):
         try:
-            while step < plan.steps and not stop:
-                began = time.perf_counter()
-                batch = upcoming.result()
-                upcoming = pool.submit(fetch, step + 1)
-                metrics = _one_step(recipe, players, batch, step, plan, accelerator)
-                if main:
-                    with (run / "log.jsonl").open("a") as log:
-                        log.write(json.dumps({"step": step, **metrics}) + "\n")
-                step += 1
-                if main and plan.preview_every and step % plan.preview_every == 0:
-                    (run / "previews").mkdir(exist_ok=True)
-                    with _averaged(players), torch.no_grad():
-                        recipe.preview(step, run / "previews")
-                if main and step % plan.save_every == 0:
-                    _save(run, step, players, plan)
-                    saved = step
-                yield Progress(
-                    step, plan.steps, metrics, plan.batch_size / (time.perf_counter() - began)
-                )
-        finally:
-            if main and saved != step:
-                _save(run, step, players, plan)
-    accelerator.wait_for_everyone()
-    if main and step >= plan.steps:
-        with _averaged(players), torch.no_grad():
-            recipe.export(run / "model")
-
-
-def _one_step(
-    recipe: Recipe,
-    players: dict[str, _Player],
-    batch: Any,
-    step: int,
-    plan: Plan,
-    accelerator: Accelerator,
-) -> dict[str, float]:
-    """Every player learns from the batch in turn; the means over all processes of what they log."""
-    torch.manual_seed((plan.seed * 1_000_003 + step) * 4099 + accelerator.process_index)
-    logged: dict[str, Tensor] = {}
-    for name, player in players.items():
-        for module in recipe.players.values():  # one player's loss may reach into another's weights
-            module.zero_grad(set_to_none=True)
-        with accelerator.autocast():
-            logged |= recipe.learn(name, batch, step, accelerator.backward)
-        logged[f"{name}_gradient"] = player.move(step, plan, accelerator)
-    keys = list(logged)
-    values = torch.stack([logged[key].detach().float() for key in keys])
-    values = accelerator.reduce(values, "mean")
-    metrics = dict(zip(keys, values.tolist(), strict=True))
-    bad = [key for key, value in metrics.items() if not math.isfinite(value)]
-    if bad:
-        raise FloatingPointError(
-            f"step {step}: {', '.join(bad)} is not finite; lower learning_rate"
-        )
-    return metrics
+            previous[number] = signal.signal(number, ask)
+        except ValueError:  # not the main thread: whoever runs it there stops it by closing
+            break
+    try:
+        yield asked
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

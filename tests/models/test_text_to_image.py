@@ -12,7 +12,7 @@ from limner import generate, open_model
 from limner.errors import BadInput
 from limner.models._open import placed
 from limner.picture import psnr
-from limner.prompt import CutWord, UnseenWord
+from limner.prompt import CutWord, Notice, UnseenWord
 
 Get = Callable[[str], Path]
 
@@ -99,3 +99,37 @@ def test_encoding_goes_back(sd_folder: Get) -> None:
     latents = model.encode(torch.rand(2, 3, 64, 32))
     assert latents.shape == (2, 8, 16, 8)
     assert model.decode(latents).shape == (2, 3, 64, 32)
+
+
+def test_where_it_cannot_be_compiled_it_paints_all_the_same(
+    sd_folder: Get, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch._dynamo  # loads torch's compiler, and with it its errors
+
+    calls = []
+
+    def compile_(function: Callable, **_: bool) -> Callable:
+        def fail(*arguments: object) -> None:
+            calls.append(arguments)
+            raise torch._inductor.exc.InductorError(RuntimeError("no C++\ncompiler"), None)
+
+        return fail
+
+    monkeypatch.setattr(torch, "compile", compile_)
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "/some/cache")
+    options = dict(steps=3, precision="float32")
+    wanted = generate("a cat", model=open_model(sd_folder("sd1")), **options)[0]
+    with pytest.warns(Notice, match=r"which failed \(.*no C\+\+\); its cache is at /some/cache"):
+        got = generate("a cat", model=open_model(sd_folder("sd1")), compile=True, **options)[0]
+    assert torch.equal(got.pixels, wanted.pixels)
+    assert len(calls) == 1
+
+
+@pytest.mark.slow
+def test_compiled_it_paints_the_same(sd_folder: Get, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    options = dict(steps=3, precision="float32", count=2)
+    wanted = generate("a cat", model=open_model(sd_folder("sd1")), **options)
+    got = generate("a cat", model=open_model(sd_folder("sd1")), compile=True, **options)
+    assert min(psnr(a.pixels, b.pixels) for a, b in zip(wanted, got, strict=True)) > 60
+    assert any(tmp_path.rglob("*.so"))

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,8 +14,15 @@ import torch
 from limner import Picture, describe, open_clip
 from limner.errors import BadInput
 from limner.models.clip import Clip
+from limner.tasks._captions import STAGES
 from limner.worlds import _vocabulary as words
 from limner.worlds.scenes import Scene, Thing, canonical
+
+
+@cache
+def meaning(token: str) -> torch.Tensor:
+    rng = np.random.default_rng(list(token.encode()))
+    return torch.from_numpy(rng.standard_normal(1024).astype(np.float32))
 
 
 class Oracle:
@@ -23,11 +32,8 @@ class Oracle:
         self.truth = truth
 
     def _embedded(self, text: str) -> torch.Tensor:
-        tokens = re.findall(r"\w+", text)
-        out = torch.zeros(4096)
-        for token in [*tokens, *(" ".join(pair) for pair in zip(tokens, tokens[1:], strict=False))]:
-            rng = np.random.default_rng(list(token.encode()))
-            out += torch.from_numpy(rng.standard_normal(4096).astype(np.float32))
+        tokens = [token.removesuffix("s") for token in re.findall(r"\w+", text)]
+        out = sum(map(meaning, [*tokens, *map(" ".join, pairwise(tokens))]), torch.zeros(1024))
         return out / out.norm()
 
     def embed_texts(self, texts: Sequence[str]) -> torch.Tensor:
@@ -63,9 +69,9 @@ def test_the_search_finds_what_an_eye_that_knows_would_say(scene: Scene) -> None
 
 
 def test_every_noun_of_the_world_is_looked_for() -> None:
-    for noun in words.glyph_nouns("core"):
-        truth = canonical(Scene((Thing(noun.word),)))
-        assert describe([GREY], top=1, clip=cast(Clip, Oracle(truth)))[0].caption == truth
+    first = set(STAGES[0]([]))
+    assert {Scene((Thing(noun.word),)) for noun in words.glyph_nouns("core")} <= first
+    assert {Scene((Thing(shape, "blue"),)) for shape in words.SHAPES} <= first
 
 
 def test_captions_to_choose_from(clip_folder: Path, tmp_path: Path) -> None:

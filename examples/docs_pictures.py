@@ -1,0 +1,75 @@
+"""Paints the pictures of README and docs with the shipped weights: python examples/docs_pictures.py"""
+
+from pathlib import Path
+
+import limner
+from limner.picture import Picture, from_uint8, grid
+from limner.worlds.scenes import World
+
+FOLDER = Path(__file__).parents[1] / "docs" / "pictures"
+
+README = (
+    "an astronaut riding a horse at sunset",
+    "a red cube on top of a blue cube",
+    "a monkey eating a banana",
+    "a panda in the forest",
+    "a dragon in the snow",
+    "a rocket in space",
+    "a robot at night",
+    "three mushrooms in the forest",
+    "a squirrel and a burger",
+    "a brain riding a rocket",
+    "a cactus in the desert",
+    "a hedgehog using an abacus",
+    "a penguin in the snow",
+    "a golden apple",
+    "a cat wearing a crown",
+    "a green sphere to the left of a purple cone",
+    "a watercolor of a tree",
+    "a large orange torus on the beach",
+)
+
+
+def sheet(name: str, pictures: list[Picture], labels: list[str], columns: int) -> None:
+    print(grid(pictures, columns=columns, labels=labels).save(FOLDER / name))
+
+
+def readme() -> None:
+    painted = [limner.generate(prompt, seed=7)[0] for prompt in README]
+    sheet("sheet.png", painted, list(README), 6)
+
+
+def guidance() -> None:
+    scales = (1.0, 2.0, 4.0, 7.0)
+    prompts = ("a penguin in the snow", "a yellow cone and a blue sphere")
+    pairs = [(p, s) for p in prompts for s in scales]
+    painted = [limner.generate(p, seed=3, guidance_scale=s)[0] for p, s in pairs]
+    sheet("guidance.png", painted, [f"{p}, scale {s:g}" for p, s in pairs], len(scales))
+
+
+def samplers() -> None:
+    from limner._rooms import names
+
+    known = [name for name in names("samplers") if name != "lcm"]  # lcm wants a distilled network
+    pairs = [(name, steps) for steps in (6, 12, 24) for name in known]
+    prompt = "a mushroom on the grass"
+    painted = [limner.generate(prompt, seed=5, sampler=n, steps=k)[0] for n, k in pairs]
+    sheet("samplers.png", painted, [f"{n}, {k} steps" for n, k in pairs], len(known))
+
+
+def composition() -> None:
+    prompts = ("a tree", "a tree | at night", "a tree:1.5 | on the grass:-1", "a tree | a car")
+    painted = [limner.generate(prompt, seed=2)[0] for prompt in prompts]
+    sheet("composition.png", painted, list(prompts), len(prompts))
+
+
+def scenes() -> None:
+    drawn = World(seed=0).draw(range(36))
+    captions = [phrasings[0] for phrasings in drawn.captions]
+    sheet("scenes.png", [from_uint8(pixels) for pixels in drawn.pictures], captions, 9)
+
+
+if __name__ == "__main__":
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for make in (scenes, readme, guidance, samplers, composition):
+        make()

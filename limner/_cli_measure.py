@@ -1,0 +1,315 @@
+"""`limner measure …`: how good it is, in numbers."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from limner._cli_show import Json, bar, print_json
+from limner.errors import BadInput
+
+if TYPE_CHECKING:
+    from limner.measures._share import Share
+    from limner.measures.compose import Report
+    from limner.measures.throughput import Throughput
+
+__all__ = ["register"]
+
+Model = Annotated[str, typer.Option("--model", help="embedded, a folder or a hub id.")]
+Clip = Annotated[str, typer.Option("--clip", help="embedded, or a CLIPModel's folder or hub id.")]
+Count = Annotated[int, typer.Option("--count", help="How many pictures.")]
+Seed = Annotated[int, typer.Option("--seed", help="Of the painting, or of the world.")]
+Vocabulary = Annotated[str, typer.Option("--vocabulary", help="The world's words: core or full.")]
+Keep = Annotated[
+    Path | None,
+    typer.Option(
+        "-o",
+        "--output",
+        metavar="FOLDER",
+        help="Keep the pictures: none is painted twice.",
+    ),
+]
+
+
+def register(app: typer.Typer) -> None:
+    measure = typer.Typer(no_args_is_help=True, help="How good the models are, in numbers.")
+    for name, run, example in (
+        ("compose", _compose, "compose --model embedded -o painted"),
+        ("clip-score", _clip_score, "clip-score out-1.png out-2.png"),
+        ("frechet", _frechet, "frechet real-pictures painted-pictures"),
+        ("reconstruction", _reconstruction, "reconstruction --count 64"),
+        ("throughput", _throughput, "throughput --batches 1,8 --compile"),
+        ("zero-shot", _zero_shot, "zero-shot --count 500"),
+        ("retrieval", _retrieval, "retrieval --count 1000"),
+    ):
+        measure.command(name, epilog=f"Example: limner measure {example}")(run)
+    app.add_typer(measure, name="measure", epilog="Example: limner measure compose --count 80")
+
+
+# ---- compose -------------------------------------------------------------------------------
+
+
+def _compose(
+    model: Model = "embedded",
+    count: Annotated[
+        int | None, typer.Option("--count", help="So many of the prompts; all when not given.")
+    ] = None,
+    seed: Seed = 0,
+    draws: Annotated[
+        int, typer.Option("--draws", help="True pictures of each scene, for the eye's own error.")
+    ] = 1,
+    eye: Annotated[
+        bool, typer.Option("--eye", help="Paint nothing: measure the eye on true pictures alone.")
+    ] = False,
+    output: Keep = None,
+    json: Json = False,
+) -> None:
+    """Paints held-out prompts and says how often what they name is there.
+
+    An eye that shares nothing with the models compares with the world's own sprites; its error on
+    the world's true pictures is measured with it.
+    """
+    from limner.measures.compose import compose
+
+    with bar("looking and painting") as report:
+        found = compose(
+            model=None if eye else model,
+            count=count,
+            seed=seed,
+            draws=draws,
+            folder=output,
+            watch=report,
+        )
+    if json:
+        print_json(found.told())
+        return
+    _print_compose(found)
+
+
+def _print_compose(found: Report) -> None:
+    from limner.measures.compose import QUESTIONS
+
+    typer.echo(f"{found.model}: all that a prompt names is there")
+    _rows(found.kinds, found.eye_kinds, {})
+    _rows({"in all": found.all}, {}, {})
+    typer.echo("\nby question")
+    _rows(found.questions, found.eye_questions, {name: q[2] for name, q in QUESTIONS.items()})
+    typer.echo(f"\nthe eye's own error on true pictures: {found.eye_error:.1%}")
+
+
+def _rows(shares: dict[str, Share], eye: dict[str, Share], meanings: dict[str, str]) -> None:
+    for name, share in shares.items():
+        error = f"eye's error {1 - eye[name].value:5.1%}" if name in eye else ""
+        typer.echo(f"  {name:18} {share!s:28} {error:18} {meanings.get(name, '')}".rstrip())
+
+
+# ---- pictures and texts --------------------------------------------------------------------
+
+
+def _clip_score(
+    pictures: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Pictures or folders of them; painted by the model when none."),
+    ] = None,
+    prompt: Annotated[
+        str | None, typer.Option("--prompt", help="What they show; else what their recipes say.")
+    ] = None,
+    model: Model = "embedded",
+    count: Annotated[int, typer.Option("--count", help="How many to paint.")] = 64,
+    seed: Seed = 0,
+    clip: Clip = "embedded",
+    output: Keep = None,
+    json: Json = False,
+) -> None:
+    """CLIPScore: how well pictures and their prompts agree in CLIP's eyes, 0 to 100."""
+    from limner.measures import _sources
+    from limner.measures._prompts import prompts as composed
+    from limner.measures.clip_score import clip_score
+    from limner.picture import load
+
+    with bar("painting and looking") as report:
+        if pictures:
+            shown = [load(path) for path in _sources.files(pictures)]
+            prompts = [prompt or _sources.prompt_of(each) for each in shown]
+        else:
+            prompts = [each.words for each in composed(count)]
+            shown = _sources.model_pictures(prompts, model, seed, output, report)
+        found = clip_score(shown, prompts, clip=clip, watch=report)
+    if json:
+        pairs = [{"prompt": p, "score": s} for p, s in zip(prompts, found.scores)]
+        told = {"mean": found.mean, "standard_error": found.standard_error, "clip": found.clip}
+        print_json(told | {"pictures": pairs})
+        return
+    typer.echo(f"{found.mean:.2f} ± {found.standard_error:.2f} ({len(prompts)} pictures)")
+
+
+def _frechet(
+    real: Annotated[Path | None, typer.Argument(help="A folder of real pictures.")] = None,
+    painted: Annotated[Path | None, typer.Argument(help="A folder of painted ones.")] = None,
+    model: Model = "embedded",
+    count: Count = 1000,
+    seed: Seed = 1,
+    clip: Clip = "embedded",
+    output: Keep = None,
+    json: Json = False,
+) -> None:
+    """Fréchet distance of two folders' pictures in CLIP's features.
+
+    Without folders: between the world's unseen scenes and what the model paints from the captions
+    of others.
+    """
+    from limner.measures import _sources
+    from limner.measures.frechet import frechet
+
+    if (real is None) != (painted is None):
+        raise BadInput("give two folders to compare, or none to compare a model with the world")
+    with bar("painting and looking") as report:
+        if real is not None and painted is not None:
+            pair = tuple(_sources.one_by_one(_sources.files([each])) for each in (real, painted))
+        else:
+            drawn, captions = _sources.held_out(count, seed)
+            shown = _sources.model_pictures(captions, model, seed, output, report)
+            pair = drawn, (each.pixels[None] for each in shown)
+        found = frechet(*pair, clip=clip, watch=report)
+    if json:
+        print_json(asdict(found))
+        return
+    few = (
+        ", of which there should be at least 1,000" if min(found.real, found.painted) < 1000 else ""
+    )
+    typer.echo(f"{found.distance:.4f} ({found.real} real, {found.painted} painted{few})")
+
+
+# ---- parts of the models -------------------------------------------------------------------
+
+
+def _reconstruction(
+    model: Model = "embedded",
+    count: Count = 256,
+    seed: Seed = 1,
+    vocabulary: Vocabulary = "core",
+    json: Json = False,
+) -> None:
+    """What the autoencoder loses on unseen scenes: PSNR and SSIM."""
+    from limner.measures.reconstruction import reconstruction
+
+    with bar("encoding and decoding") as report:
+        found = reconstruction(model, count=count, seed=seed, vocabulary=vocabulary, watch=report)
+    if json:
+        print_json(asdict(found))
+        return
+    typer.echo(
+        f"PSNR {found.psnr:.2f} ± {found.standard_error:.2f} dB, worst {found.worst:.2f} dB, "
+        f"SSIM {found.ssim:.4f} ({found.n} unseen scenes)"
+    )
+
+
+def _throughput(
+    model: Model = "embedded",
+    batches: Annotated[str, typer.Option("--batches", help="Pictures at once: 1,8.")] = "1,8",
+    steps: Annotated[int, typer.Option("--steps", help="Steps of the samplers.")] = 20,
+    rounds: Annotated[int, typer.Option("--rounds", help="Timings of each.")] = 5,
+    guidance_scale: Annotated[
+        float | None, typer.Option("--guidance-scale", help="The model's own when not given.")
+    ] = None,
+    precision: Annotated[
+        str, typer.Option("--precision", help="Of limner: auto, float32 or bfloat16.")
+    ] = "auto",
+    compile: Annotated[bool, typer.Option("--compile", help="limner compiled, too.")] = False,
+    pipelines: Annotated[
+        str, typer.Option("--pipelines", help="Types that diffusers runs in.")
+    ] = "float32,bfloat16",
+    json: Json = False,
+) -> None:
+    """Pictures a second beside diffusers' StableDiffusionPipeline with the same weights.
+
+    They take turns in one process; steady state, and apart from it what the first batch costs.
+    """
+    from limner.measures.throughput import throughput
+
+    with bar("painting") as report:
+        found = throughput(
+            model,
+            batches=_numbers(batches),
+            steps=steps,
+            rounds=rounds,
+            guidance_scale=guidance_scale,
+            precision=precision,
+            compile=compile,
+            pipelines=[each.strip() for each in pipelines.split(",") if each.strip()],
+            watch=report,
+        )
+    if json:
+        print_json(found.told())
+        return
+    _print_speeds(found)
+
+
+def _print_speeds(found: Throughput) -> None:
+    typer.echo(
+        f"{found.model}: {found.steps} steps, guidance {found.guidance_scale:g}, "
+        f"{found.size}x{found.size}, {found.device}, {found.threads} threads, "
+        f"limner in {found.precision} ({found.psnr:.1f} dB to its float32)"
+    )
+    for name, each in found.speeds.items():
+        for batch, speed in each.items():
+            times = "".join(
+                f"  {found.ratio(ours, name, batch):.2f}× {ours}"
+                for ours in found.speeds
+                if ours.startswith("limner") and ours != name
+            )
+            typer.echo(
+                f"  {name:18} batch {batch}: {speed.pictures_per_second:7.3f} pictures/s, "
+                f"first {speed.first:6.2f} s{times}"
+            )
+
+
+def _zero_shot(
+    clip: Clip = "embedded",
+    count: Count = 1000,
+    seed: Seed = 1,
+    vocabulary: Vocabulary = "core",
+    json: Json = False,
+) -> None:
+    """How often CLIP names the object of an unseen scene, among all objects of the world."""
+    from limner.measures.zero_shot import zero_shot
+
+    with bar("looking") as report:
+        found = zero_shot(clip, count=count, seed=seed, vocabulary=vocabulary, watch=report)
+    parts = {"named": found.named, "bare": found.bare, "coloured": found.coloured}
+    if json:
+        told = {name: share.told() for name, share in parts.items()}
+        print_json(told | {"confused": found.confused, "clip": found.clip})
+        return
+    _rows(parts, {}, {"bare": "no material or style", "coloured": "shapes, with their colour"})
+    for is_, said, times in found.confused:
+        typer.echo(f"  {times:4} × {is_} taken for {said}")
+
+
+def _retrieval(
+    clip: Clip = "embedded",
+    count: Count = 1000,
+    seed: Seed = 1,
+    vocabulary: Vocabulary = "core",
+    json: Json = False,
+) -> None:
+    """How often CLIP finds the right caption, and the right picture, among unseen scenes."""
+    from limner.measures.retrieval import retrieval
+
+    with bar("looking") as report:
+        found = retrieval(clip, count=count, seed=seed, vocabulary=vocabulary, watch=report)
+    parts = {"caption": found.text, "caption, five": found.text_five, "picture": found.picture}
+    if json:
+        print_json({name: share.told() for name, share in parts.items()} | {"clip": found.clip})
+        return
+    _rows(parts, {}, {"caption, five": "among the first five"})
+
+
+def _numbers(text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise BadInput(f"--batches {text!r}: give whole numbers, such as 1,8") from None

@@ -1,0 +1,163 @@
+"""The parts of a text-to-image model in Stable Diffusion's layout: opened, begun and saved."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from torch import Tensor
+
+from limner.errors import BadInput
+from limner.levels import alpha_bars, zero_terminal
+
+__all__ = ["Parts", "build_unet", "folders", "open_parts", "schedule", "scheduler"]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """diffusers' and transformers' modules, whose own types say too little to be checked."""
+
+    unet: Any  # UNet2DConditionModel
+    text_encoder: Any  # CLIPTextModel
+    tokenizer: Any  # CLIPTokenizer
+    autoencoder: Any  # AutoencoderKL
+
+    def save(self, folder: Path, noise: Any, card: dict[str, Any]) -> None:
+        """A folder that diffusers' ``StableDiffusionPipeline`` opens, with limner's card in it.
+
+        Args:
+            noise: the scheduler. card: what ``limner.json`` says.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        self.unet.save_pretrained(folder / "unet")
+        self.autoencoder.save_pretrained(folder / "vae")
+        self.text_encoder.save_pretrained(folder / "text_encoder")
+        self.tokenizer.save_pretrained(folder / "tokenizer")
+        noise.save_pretrained(folder / "scheduler")
+        index = {
+            "_class_name": "StableDiffusionPipeline",
+            "requires_safety_checker": False,
+            "unet": ("diffusers", "UNet2DConditionModel"),
+            "vae": ("diffusers", "AutoencoderKL"),
+            "text_encoder": ("transformers", "CLIPTextModel"),
+            "tokenizer": ("transformers", "CLIPTokenizer"),
+            "scheduler": ("diffusers", type(noise).__name__),
+            "safety_checker": (None, None),
+            "feature_extractor": (None, None),
+            "image_encoder": (None, None),
+        }
+        (folder / "model_index.json").write_text(json.dumps(index, indent=1))
+        (folder / "limner.json").write_text(json.dumps(card, indent=1))
+
+
+def build_unet(
+    widths: tuple[int, ...] = (80, 160, 288),
+    latent_channels: int = 8,
+    text_width: int = 256,
+    side: int = 16,
+) -> Any:
+    """A U-Net for latents of ``side``: convolutions at every scale, attention below the first."""
+    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+
+    deep = len(widths) - 1
+    return UNet2DConditionModel(
+        sample_size=side,
+        in_channels=latent_channels,
+        out_channels=latent_channels,
+        layers_per_block=1,
+        block_out_channels=widths,
+        down_block_types=("DownBlock2D",) + ("CrossAttnDownBlock2D",) * deep,
+        up_block_types=("CrossAttnUpBlock2D",) * deep + ("UpBlock2D",),
+        cross_attention_dim=text_width,
+        attention_head_dim=4,  # diffusers' name for the number of heads
+        norm_num_groups=16,
+        resnet_time_scale_shift="scale_shift",
+        addition_embed_type="text",
+        addition_embed_type_num_heads=4,
+    )
+
+
+def schedule(name: str = "scaled_linear", *, zero_snr: bool = True) -> Tensor:
+    """ᾱ of the 1,000 timesteps, float64."""
+    table = alpha_bars(name)
+    return zero_terminal(table) if zero_snr else table
+
+
+def scheduler(prediction: str) -> Any:
+    """diffusers' scheduler of ``schedule()`` for networks of this prediction."""
+    from diffusers import DDIMScheduler, FlowMatchEulerDiscreteScheduler
+
+    if prediction == "flow":
+        return FlowMatchEulerDiscreteScheduler()
+    return DDIMScheduler(
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        prediction_type=prediction,
+        timestep_spacing="trailing",
+        rescale_betas_zero_snr=prediction != "epsilon",
+        clip_sample=False,
+        set_alpha_to_one=True,
+    )
+
+
+def folders(clip: str, autoencoder: str, start: str | None) -> tuple[Path, Path]:
+    """Where the words (text encoder, tokenizer) and the autoencoder come from, or BadInput.
+
+    A model to start from brings its own words, and its own autoencoder unless another is named.
+    """
+    words = _folder(start or clip, "diffusion" if start else "clip")
+    if start and autoencoder == "embedded":
+        return words, words / "vae"
+    vae = _folder(autoencoder, "diffusion")
+    return words, vae / "vae" if (vae / "model_index.json").is_file() else vae
+
+
+def _folder(name: str, part: str) -> Path:
+    """A model's folder that is there; ``part`` is what ``embedded`` means."""
+    from limner.models.embedded import folder as embedded
+
+    if name == "embedded":
+        return embedded(part)
+    if any((Path(name) / file).is_file() for file in ("config.json", "model_index.json")):
+        return Path(name)
+    raise BadInput(f"no model folder at {name!r}: give one that limner train wrote, or embedded")
+
+
+def open_parts(words: Path, autoencoder: Path, *, start: bool, pixels: int) -> Parts:
+    """Opens what ``folders`` named; only safetensors are read.
+
+    The U-Net is that of ``words``, or with ``start`` False a new one for pictures of ``pixels``.
+    """
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+    from transformers import CLIPTextModel, CLIPTokenizer
+
+    vae: Any = _opened(AutoencoderKL, autoencoder).eval().requires_grad_(False)
+    channels = vae.config.latent_channels
+    if start:
+        text = _opened(CLIPTextModel, words, "text_encoder")
+        unet = _opened(UNet2DConditionModel, words, "unet")
+        if unet.config.in_channels != channels:
+            raise BadInput(
+                f"the U-Net in {str(words)!r} takes {unet.config.in_channels} channels, "
+                f"{str(autoencoder)!r} gives {channels}: name the autoencoder it was trained with"
+            )
+        return Parts(unet, text, CLIPTokenizer.from_pretrained(words / "tokenizer"), vae)
+    text = _opened(CLIPTextModel, words)
+    side = pixels // 2 ** (len(vae.config.block_out_channels) - 1)
+    unet = build_unet(latent_channels=channels, text_width=text.config.hidden_size, side=side)
+    return Parts(unet, text, CLIPTokenizer.from_pretrained(words), vae)
+
+
+def _opened(kind: Any, folder: Path, part: str = "") -> Any:
+    try:
+        return kind.from_pretrained(folder, subfolder=part, use_safetensors=True)
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        told = str(error).splitlines()[0][:200]
+        raise BadInput(
+            f"no {kind.__name__} can be read from {str(folder / part)!r}: {told}"
+        ) from None
