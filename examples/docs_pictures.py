@@ -1,4 +1,4 @@
-"""Paints the pictures of README and docs with the shipped weights: python examples/docs_pictures.py"""
+"""Paints the pictures of README and docs with the shipped weights."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A picture of what you asked for, on a laptop: python examples/first_picture.py "a cat in the snow" """
+"""Pictures of what you ask for: python examples/first_picture.py "a cat in the snow" """
 
 import sys
 

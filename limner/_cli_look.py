@@ -28,7 +28,7 @@ def _describe(said: dict[str, Any], *, json: Json = False) -> None:
         return
     for each in found:
         for caption, score in each.captions.items():
-            typer.echo(f"{each.picture.path}\t{score:.3f}\t{caption}")
+            typer.echo(f"{each.picture.path}\t{score:.1%}\t{caption}")
 
 
 def _classify(said: dict[str, Any], *, json: Json = False) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from limner._cli_show import Json, bar, print_json
+from limner._cli_show import Json, bar, print_json, say
 from limner.errors import BadInput
 
 if TYPE_CHECKING:
@@ -177,10 +177,9 @@ def _frechet(
     if json:
         print_json(asdict(found))
         return
-    few = (
-        ", of which there should be at least 1,000" if min(found.real, found.painted) < 1000 else ""
-    )
-    typer.echo(f"{found.distance:.4f} ({found.real} real, {found.painted} painted{few})")
+    typer.echo(f"{found.distance:.4f} ({found.real} real, {found.painted} painted)")
+    if min(found.real, found.painted) < 1000:
+        say("with fewer than 1,000 pictures a side the distance is too large", "yellow")
 
 
 # ---- parts of the models -------------------------------------------------------------------

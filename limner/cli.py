@@ -9,13 +9,12 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Sequence
-from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
 
 import typer
 
 import limner
+from limner import _cli_look, _cli_measure, _cli_models, _cli_paint, _cli_train, _cli_world
 from limner._cli_show import complain, warn
 from limner.errors import LimnerError
 from limner.prompt import Notice
@@ -30,9 +29,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _part in ("paint", "look", "world", "train", "measure", "models"):
-    if find_spec(f"limner._cli_{_part}"):
-        import_module(f"limner._cli_{_part}").register(app)
+for _part in (_cli_paint, _cli_look, _cli_world, _cli_train, _cli_measure, _cli_models):
+    _part.register(app)
 
 # The base of typer's usage errors, which is click's class or typer's own copy of it by version.
 _UsageError: Any = typer.BadParameter.__mro__[2]

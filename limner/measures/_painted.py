@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
@@ -12,7 +13,7 @@ from limner.errors import BadInput
 from limner.measures import Paint, Watch
 from limner.models._text_to_image import TextToImage
 from limner.picture import Picture, load, save_bytes
-from limner.prompt import words
+from limner.prompt import UnseenWord, words
 
 __all__ = ["Kept", "painted", "painter"]
 
@@ -34,7 +35,9 @@ def painter(model: str | Path | TextToImage = "embedded", *, seed: int = 0) -> P
         for prompt, same in groupby(prompts):
             first = int.from_bytes(hashlib.sha256(prompt.encode()).digest()[:4], "big")
             count = len(list(same))
-            out += generate(prompt, count=count, seed=seed, first=first, model=opened)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UnseenWord)  # the figures will say it
+                out += generate(prompt, count=count, seed=seed, first=first, model=opened)
         return out
 
     return paint

@@ -94,4 +94,4 @@ def ssim(a: Tensor, b: Tensor) -> Tensor:
     c1, c2 = 0.01**2, 0.03**2
     above = (2 * mean_a * mean_b + c1) * (2 * both + c2)
     below = (mean_a**2 + mean_b**2 + c1) * (var_a + var_b + c2)
-    return (above / below).mean((1, 2, 3))
+    return (above / below).flatten(1).mean(1)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import statistics
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from limner.models._folder import find_folder
 from limner.models._text_to_image import TextToImage
 from limner.models.embedded import folder as embedded_folder
 from limner.picture import Picture, psnr
+from limner.prompt import UnseenWord
 
 __all__ = ["PIPELINES", "Speed", "Throughput", "rounds_of", "throughput"]
 
@@ -189,7 +191,11 @@ def _limner(model: TextToImage, precision: str, how: dict[str, Any]) -> Contende
     from limner.tasks.generate import generate
 
     def paint(batch: int) -> list[Picture]:
-        return generate(PROMPT, count=batch, seed=_SEED, model=model, precision=precision, **how)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UnseenWord)
+            return generate(
+                PROMPT, count=batch, seed=_SEED, model=model, precision=precision, **how
+            )
 
     return paint
 
@@ -200,8 +206,8 @@ def _diffusers(model: str | Path, dtype: str, like: TextToImage, how: dict[str, 
 
     folder = embedded_folder("diffusion") if model == "embedded" else find_folder(model)
     pipeline = StableDiffusionPipeline.from_pretrained(
-        folder, torch_dtype=getattr(torch, dtype), safety_checker=None, local_files_only=True
-    ).to(like.device)
+        folder, safety_checker=None, local_files_only=True
+    ).to(like.device, getattr(torch, dtype))
     pipeline.set_progress_bar_config(disable=True)
 
     def paint(batch: int) -> list[Any]:

@@ -22,7 +22,7 @@ from limner.models._layers import (
     to_tokens,
 )
 
-__all__ = ["Autoencoder", "renamed", "runs"]
+__all__ = ["Autoencoder", "LibraryCodec", "renamed", "runs"]
 
 _EPS = 1e-6  # of every norm in this network
 _ALLOWED: dict[str, tuple[Any, ...]] = {
@@ -172,3 +172,17 @@ class Autoencoder(nn.Module):
         """(b, c, h, w) → (b, 3, f·h, f·w), about [-1, 1]."""
         latents = latents.contiguous(memory_format=torch.channels_last)
         return self.decoder(self.post_quant_conv(latents))
+
+
+class LibraryCodec(nn.Module):
+    """diffusers' AutoencoderKL with an Autoencoder's methods, for configs left out above."""
+
+    def __init__(self, vae: nn.Module) -> None:
+        super().__init__()
+        self.vae = vae
+
+    def encode(self, pictures: Tensor) -> Tensor:
+        return self.vae.encode(pictures).latent_dist.mean  # type: ignore[operator]
+
+    def decode(self, latents: Tensor) -> Tensor:
+        return self.vae.decode(latents).sample  # type: ignore[operator]

@@ -2,44 +2,40 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from limner.models._autoencoder import Autoencoder, LibraryCodec
 from limner.models._folder import cache_folder, fingerprint
 from limner.models._tokenizer import Tokenizer
 from limner.models._transformer import TextTower
 from limner.models._unet import COMPILER_CACHE, UNet
 from limner.prompt import words
 
-__all__ = ["Codec", "TextToImage"]
+__all__ = ["TextToImage"]
+
+Network = TypeVar("Network", bound=nn.Module)
 
 # States of a longer prompt are windows side by side; more than these and the rest is cut (and
 # `cut_words` names it): every one makes each step slower, and no model was trained on any but one.
 MAX_WINDOWS = 8
 
 
-class Codec(Protocol):
-    """An autoencoder between pictures in [-1, 1] and unscaled latents."""
-
-    def encode(self, pictures: Tensor, /) -> Tensor: ...
-    def decode(self, latents: Tensor, /) -> Tensor: ...
-    def to(self, *args: Any, **kwargs: Any) -> Any: ...
-
-
 @dataclass(frozen=True, eq=False)
 class TextToImage:
-    """What `open_model` gives. `to` moves it; nothing else changes it."""
+    """What `open_model` gives. Nothing changes it: `to` and `compiled` give another."""
 
     name: str
     unet: nn.Module  # unet(x, timesteps, encoder_hidden_states=states).sample
-    vae: Codec
+    vae: Autoencoder | LibraryCodec
     text_encoder: TextTower
     tokenizer: Tokenizer
     prediction: str  # epsilon, v_prediction, sample or flow
@@ -63,26 +59,28 @@ class TextToImage:
         return fingerprint(self.files)
 
     def to(self, device: str | torch.device, dtype: torch.dtype = torch.float32) -> TextToImage:
-        """The model on a device in a floating type; its networks themselves are moved."""
+        """The model on a device in a floating type, not compiled; itself where it is so already."""
         device = torch.device(device)
-        unet = self.unet.to(device, dtype)
-        vae, text = self.vae.to(device, dtype), self.text_encoder.to(device, dtype)
+        if (device, dtype) == (self.device, self.dtype):
+            return self
+        unet, text = _moved(self.unet, device, dtype), _moved(self.text_encoder, device, dtype)
+        vae = _moved(self.vae, device, dtype)
         moved = replace(self, unet=unet, vae=vae, text_encoder=text, device=device, dtype=dtype)
-        if "fingerprint" in vars(self):
-            vars(moved)["fingerprint"] = self.fingerprint
+        vars(moved)["fingerprint"] = self.fingerprint
         return moved
 
+    @cached_property
     def compiled(self) -> TextToImage:
-        """The model with its U-Net compiled, in place: slow the first time, faster from then on.
+        """The model with its U-Net compiled: slow the first time, faster from then on.
 
         What is compiled is kept in the user's cache, for the next run.
         """
         os.environ.setdefault(COMPILER_CACHE, str(cache_folder() / "compiled"))
         if isinstance(self.unet, UNet):
-            self.unet.compile_steps()
-        else:
-            self.unet.compile()
-        return self
+            return replace(self, unet=self.unet.compiled())
+        unet = copy.copy(self.unet)
+        unet.compile()
+        return replace(self, unet=unet)
 
     @torch.no_grad()
     def encode_text(self, prompts: Sequence[str]) -> Tensor:
@@ -124,3 +122,9 @@ class TextToImage:
         """Pictures (b, 3, h, w) in [0, 1] → the latents' mean (b, c, h/f, w/f), float32, scaled."""
         mean = self.vae.encode(pictures.to(self.device, self.dtype) * 2 - 1).float()
         return (mean - self.shift_factor) * self.scaling_factor
+
+
+def _moved(network: Network, device: torch.device, dtype: torch.dtype) -> Network:
+    """A copy elsewhere; the original keeps its weights, whose precision would else be lost."""
+    weights = {id(p): nn.Parameter(p.to(device, dtype), False) for p in network.parameters()}
+    return copy.deepcopy(network, weights).to(device)

@@ -8,6 +8,7 @@ cross-attention, the pooled text) is worked out here once a prompt instead of on
 
 from __future__ import annotations
 
+import copy
 import math
 import os
 import warnings
@@ -178,12 +179,14 @@ class UNet(nn.Module):
         """x (b, c, h, w), timesteps (b,) of 0 … T−1, text (b, n, d) → its like (b, c, h, w)."""
         return Said(self._said(x, timesteps, self._told(encoder_hidden_states)))
 
-    def compile_steps(self) -> None:
-        """Compiles all that a step does: slow at first, and again for each new size.
+    def compiled(self) -> UNet:
+        """Its twin on the same weights, with all that a step does compiled: slow at first, and
+        again for each new size.
 
         Where it cannot be (no C++ compiler, a damaged cache) it runs on as it is, with a Notice.
         """
-        compiled = torch.compile(self.say, dynamic=False)
+        twin = copy.copy(self)
+        compiled = torch.compile(twin.say, dynamic=False)
 
         def said(x: Tensor, timesteps: Tensor, told: Told) -> Tensor:
             try:
@@ -192,10 +195,19 @@ class UNet(nn.Module):
                 reason = str(error).strip().split("\n")[0][:200]
                 text = f"painting without compiling, which failed ({reason}); its cache is at"
                 warnings.warn(f"{text} {os.environ.get(COMPILER_CACHE)}", Notice, stacklevel=2)
-                self._said = self.say
-                return self.say(x, timesteps, told)
+                twin._said = twin.say
+                return twin.say(x, timesteps, told)
 
-        self._said = said
+        twin._said = said
+        return twin
+
+    def __deepcopy__(self, known: dict[int, Any]) -> UNet:
+        """A copy that is not compiled and remembers nothing."""
+        twin = copy.copy(self)
+        known[id(self)] = twin
+        twin._modules = copy.deepcopy(self._modules, known)
+        twin._last, twin._said = None, twin.say
+        return twin
 
     def _told(self, text: Tensor) -> Told:
         """`tell`, kept for as long as the same text is asked for: all steps of a picture."""

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from limner.errors import BadInput
 from limner.levels import SCHEDULES, alpha_bars, zero_terminal
 from limner.models import _autoencoder, _folder, _unet
-from limner.models._text_to_image import Codec, TextToImage
+from limner.models._text_to_image import TextToImage
 from limner.models._tokenizer import open_tokenizer
 from limner.models._transformer import TextTower
 
@@ -111,11 +111,13 @@ def _library_unet(config: dict[str, Any]) -> nn.Module:
     return unet
 
 
-def _open_vae(config: dict[str, Any], folder: Path) -> Codec:
+def _open_vae(
+    config: dict[str, Any], folder: Path
+) -> _autoencoder.Autoencoder | _autoencoder.LibraryCodec:
     state = _autoencoder.renamed(_folder.weights(folder))
     if _autoencoder.runs(config):
         return _folder.assembled(_autoencoder.Autoencoder, config, state, folder)
-    return _LibraryCodec(_folder.assembled(_library_vae, config, state, folder))
+    return _autoencoder.LibraryCodec(_folder.assembled(_library_vae, config, state, folder))
 
 
 def _library_vae(config: dict[str, Any]) -> nn.Module:
@@ -124,20 +126,6 @@ def _library_vae(config: dict[str, Any]) -> nn.Module:
     vae = AutoencoderKL.from_config(config)
     assert isinstance(vae, nn.Module)
     return vae
-
-
-class _LibraryCodec(nn.Module):
-    """diffusers' AutoencoderKL as a Codec."""
-
-    def __init__(self, vae: nn.Module) -> None:
-        super().__init__()
-        self.vae = vae
-
-    def encode(self, pictures: Tensor) -> Tensor:
-        return self.vae.encode(pictures).latent_dist.mean  # type: ignore[operator]
-
-    def decode(self, latents: Tensor) -> Tensor:
-        return self.vae.decode(latents).sample  # type: ignore[operator]
 
 
 def _text_tower(folder: Path) -> TextTower:

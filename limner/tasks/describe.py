@@ -1,4 +1,4 @@
-"""What a picture shows, in words: the captions that CLIP finds most like it."""
+"""What a picture shows, in words: the captions that CLIP finds likeliest."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ __all__ = ["Described", "describe"]
 
 @dataclass(frozen=True)
 class Described:
-    """A picture and its captions with their cosines (-1 to 1), the most fitting first."""
+    """A picture and its captions with their probabilities among all tried, the likeliest first."""
 
     picture: Picture
     captions: dict[str, float]
 
     @property
     def caption(self) -> str:
-        """The most fitting caption."""
+        """The likeliest caption."""
         return next(iter(self.captions))
 
 
@@ -42,8 +42,8 @@ def describe(
     """Finds the captions that fit each picture best; one result a picture, in their order.
 
     Without captions to choose from, they are put together from the words of the world scenes:
-    first what is there, then in which colour, number or material, then how it stands to what else,
-    then in front of what and in which style.
+    first what is there and in front of what, then how many, how large or of which material, then
+    what else and how the two stand to each other, then in which style.
 
     Args:
         pictures: files, or pictures
@@ -62,30 +62,56 @@ def describe(
         raise BadInput("no captions to choose from: give at least one")
     model = opened(clip)
     seen, embeddings = looked_at(model, pictures)
-    if given is not None:
-        texts = list(dict.fromkeys(given))
-        scores = (embeddings @ model.embed_texts(texts).T).tolist()
-        found = [dict(zip(texts, row)) for row in scores]
+    if given is None:
+        search = _Search(model)
+        found = [search(embedding) for embedding in embeddings]
     else:
-        found = [_searched(model, embedding) for embedding in embeddings]
-    return [Described(picture, _highest(each, top)) for picture, each in zip(seen, found)]
+        texts = list(dict.fromkeys(given))
+        logits = model.logit_scale * embeddings @ model.embed_texts(texts).T
+        found = [dict(zip(texts, row)) for row in logits.tolist()]
+    return [Described(picture, _likeliest(each, top)) for picture, each in zip(seen, found)]
 
 
-def _searched(model: Clip, embedding: Tensor) -> dict[str, float]:
-    """A beam search: each stage says more about the best that the stages before it found."""
-    from limner.tasks._captions import BEAM, STAGES
-    from limner.worlds.scenes import Scene, canonical
+class _Search:
+    """A beam search: each stage says more about the likeliest that the stages before it found.
 
-    beam: list[Scene] = []
-    scores: dict[Scene, float] = {}
-    for stage in STAGES:
-        new = [scene for scene in dict.fromkeys(stage(beam)) if scene not in scores]
+    The best critic of InfoNCE is the logarithm of p(picture | caption) / p(picture) (van den Oord
+    et al. 2018, §2.3), so the likeliest caption is that of the highest scaled cosine plus the
+    logarithm of its own odds. Without the odds the longest captions win, there being so many.
+    """
+
+    def __init__(self, clip: Clip) -> None:
+        self.clip = clip
+        self.known: dict[str, Tensor] = {}  # captions' embeddings, for the pictures that follow
+
+    def __call__(self, embedding: Tensor) -> dict[str, float]:
+        """A picture's embedding (d,) → captions and their logits."""
+        from limner.tasks._captions import STAGES, log_odds
+        from limner.worlds.scenes import Scene, canonical
+
+        logits: dict[Scene, float] = {}
+        ranked: list[Scene] = []
+        for stage in STAGES:
+            new = [scene for scene in dict.fromkeys(stage(ranked)) if scene not in logits]
+            if new:
+                scaled = self.clip.logit_scale * self._texts([canonical(each) for each in new])
+                cosines = (scaled @ embedding).tolist()
+                logits |= {each: cosine + log_odds(each) for each, cosine in zip(new, cosines)}
+            ranked = sorted(logits, key=lambda scene: -logits[scene])
+        return {canonical(scene): logits[scene] for scene in ranked}
+
+    def _texts(self, captions: list[str]) -> Tensor:
+        import torch
+
+        new = [caption for caption in dict.fromkeys(captions) if caption not in self.known]
         if new:
-            texts = model.embed_texts([canonical(scene) for scene in new])
-            scores |= dict(zip(new, (texts @ embedding).tolist()))
-        beam = sorted(scores, key=lambda scene: -scores[scene])[:BEAM]
-    return {canonical(scene): score for scene, score in scores.items()}
+            self.known |= dict(zip(new, self.clip.embed_texts(new)))
+        return torch.stack([self.known[caption] for caption in captions])
 
 
-def _highest(scores: dict[str, float], top: int) -> dict[str, float]:
-    return dict(sorted(scores.items(), key=lambda pair: -pair[1])[:top])
+def _likeliest(logits: dict[str, float], top: int) -> dict[str, float]:
+    """Captions and their probabilities, the likeliest first."""
+    import torch
+
+    chances = torch.tensor(list(logits.values())).softmax(0).tolist()
+    return dict(sorted(zip(logits, chances), key=lambda pair: -pair[1])[:top])

@@ -1,7 +1,7 @@
-"""Put trained models into the package: python -m limner.training._embed [--words RUN/model] [--clip …]
+"""Put trained models into the package: python -m limner.training._embed --words RUN/model
 
-Weights become float16, which is half the size and, read back into float32, moves no picture visibly
-(docs/measurements.md says by how much). What is not named stays as it is.
+Weights become float16, which is half the size and, read back into float32, moves no picture
+visibly (docs/measurements.md says by how much). What is not named stays as it is.
 """
 
 from __future__ import annotations
@@ -26,18 +26,19 @@ tags: [limner]
 
 {text}
 
-Trained from scratch by limner's own recipe on limner's own world `scenes` (drawn pictures; the glyphs are
-Noto Color Emoji's, under the SIL Open Font License 1.1). No photograph, no scraped caption and no other
-model's weights went into it. It knows the words of that world and nothing else: see `docs/worlds.md`.
-What it reaches, and the commands that made and measured it: `docs/measurements.md`.
+Trained from scratch by limner's own recipe on limner's own world `scenes` (drawn pictures; the
+glyphs are Noto Color Emoji's, under the SIL Open Font License 1.1). No photograph, no scraped
+caption and no other model's weights went into it. It knows the words of that world and nothing
+else: see `docs/worlds.md`. What it reaches, and the commands that made and measured it, are in
+`docs/measurements.md`.
 """
 
-_WORDS = """A text-to-image model for pictures of 128 pixels: latent diffusion, v-prediction, zero terminal
-SNR. The folder is in Stable Diffusion's layout: `StableDiffusionPipeline.from_pretrained(folder)` opens
-it, and so does `limner generate`."""
+_WORDS = """A text-to-image model for pictures of 128 pixels: latent diffusion, v-prediction, zero
+terminal SNR. The folder is in Stable Diffusion's layout: `StableDiffusionPipeline` opens it with
+`from_pretrained(folder)`, and so does `limner generate`."""
 
-_CLIP = """A CLIP for pictures of 64 pixels. `CLIPModel.from_pretrained(folder)` opens it; limner uses it to
-describe, classify and rank pictures."""
+_CLIP = """A CLIP for pictures of 64 pixels. `CLIPModel.from_pretrained(folder)` opens it; limner
+uses it to describe, classify and rank pictures."""
 
 
 def embed(model: Path, part: str, title: str, library: str, text: str) -> None:

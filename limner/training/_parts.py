@@ -12,6 +12,7 @@ from torch import Tensor
 
 from limner.errors import BadInput
 from limner.levels import alpha_bars, zero_terminal
+from limner.training._quiet import quiet, save_tokenizer
 
 __all__ = ["Parts", "build_unet", "folders", "open_parts", "schedule", "scheduler"]
 
@@ -32,11 +33,12 @@ class Parts:
             noise: the scheduler. card: what ``limner.json`` says.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        self.unet.save_pretrained(folder / "unet")
-        self.autoencoder.save_pretrained(folder / "vae")
-        self.text_encoder.save_pretrained(folder / "text_encoder")
-        self.tokenizer.save_pretrained(folder / "tokenizer")
-        noise.save_pretrained(folder / "scheduler")
+        with quiet():
+            self.unet.save_pretrained(folder / "unet")
+            self.autoencoder.save_pretrained(folder / "vae")
+            self.text_encoder.save_pretrained(folder / "text_encoder")
+            save_tokenizer(self.tokenizer, folder / "tokenizer")
+            noise.save_pretrained(folder / "scheduler")
         index = {
             "_class_name": "StableDiffusionPipeline",
             "requires_safety_checker": False,
@@ -101,6 +103,7 @@ def scheduler(prediction: str) -> Any:
         rescale_betas_zero_snr=prediction != "epsilon",
         clip_sample=False,
         set_alpha_to_one=True,
+        steps_offset=1,  # of no effect with this spacing; diffusers warns of others
     )
 
 
@@ -155,7 +158,8 @@ def open_parts(words: Path, autoencoder: Path, *, start: bool, pixels: int) -> P
 
 def _opened(kind: Any, folder: Path, part: str = "") -> Any:
     try:
-        return kind.from_pretrained(folder, subfolder=part, use_safetensors=True)
+        with quiet():
+            return kind.from_pretrained(folder, subfolder=part, use_safetensors=True)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         told = str(error).splitlines()[0][:200]
         raise BadInput(

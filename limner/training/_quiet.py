@@ -1,15 +1,18 @@
-"""transformers and diffusers, opening and saving without bars and remarks on stderr."""
+"""transformers and diffusers without bars and remarks, and a tokenizer without a trace of use."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
-__all__ = ["quiet"]
+__all__ = ["quiet", "save_tokenizer"]
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
+    """Inside, opening and saving leave stderr to limner."""
     from diffusers.utils import logging as of_diffusers
     from transformers.utils import logging as of_transformers
 
@@ -25,3 +28,10 @@ def quiet() -> Iterator[None]:
             each.set_verbosity(level)
             if shown:
                 each.enable_progress_bar()
+
+
+def save_tokenizer(tokenizer: Any, folder: Path) -> None:
+    """A tokenizer in use remembers how it last cut and padded, and would write that down, too."""
+    tokenizer.backend_tokenizer.no_padding()
+    tokenizer.backend_tokenizer.no_truncation()
+    tokenizer.save_pretrained(folder)

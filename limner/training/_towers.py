@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from limner.errors import BadInput
+from limner.training._quiet import quiet
 
 __all__ = ["Towers", "build", "check", "save_towers"]
 
@@ -135,9 +136,9 @@ def save_towers(towers: Towers, model: Any, built: dict[str, Any], folder: Path)
     folder.mkdir(parents=True, exist_ok=True)
     kinds = built["tower"], built["text"]
     if kinds == ("vit", "transformer"):
-        with torch.no_grad():
+        with torch.no_grad(), quiet():
             model.logit_scale.copy_(towers.logit_scale.clamp(max=math.log(100)))
-        model.save_pretrained(folder)
+            model.save_pretrained(folder)
         return
     from safetensors.torch import save_file
     from transformers import CLIPTextModelWithProjection
@@ -148,4 +149,5 @@ def save_towers(towers: Towers, model: Any, built: dict[str, Any], folder: Path)
     if built["text"] == "transformer":
         text = CLIPTextModelWithProjection(model.config.text_config)
         text.text_model, text.text_projection = model.text_model, model.text_projection
-        text.save_pretrained(folder)
+        with quiet():
+            text.save_pretrained(folder)

@@ -25,6 +25,7 @@ from limner.training._data import Captioned, to_tensor
 from limner.training._gradient_cache import cached_backward
 from limner.training._infonce import infonce
 from limner.training._processes import processes
+from limner.training._quiet import save_tokenizer
 from limner.training._tokenizer import make_tokenizer
 from limner.training._towers import Towers, build, check, save_towers
 from limner.training.loop import Plan, Progress, flush_denormals, open_run, train
@@ -147,7 +148,7 @@ class Clip:
         Of towers that transformers does not have (ResNet, bag of words), see ``save_towers``.
         """
         save_towers(self.towers, self.model, self.built, folder)
-        self.tokenizer.save_pretrained(folder)
+        save_tokenizer(self.tokenizer, folder)
         self._export_preprocessor(folder)
 
     def _export_preprocessor(self, folder: Path) -> None:

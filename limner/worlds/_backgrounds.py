@@ -35,7 +35,7 @@ _GROUNDS = {
 }
 
 
-def _ramp(top: tuple[int, ...], bottom: tuple[int, ...], rows: int) -> np.ndarray:
+def _ramp(top: tuple[float, ...], bottom: tuple[float, ...], rows: int) -> np.ndarray:
     mix = np.linspace(0, 1, rows)[:, None]
     return np.asarray(top) * (1 - mix) + np.asarray(bottom) * mix
 
@@ -83,7 +83,8 @@ def _details(canvas: np.ndarray, kind: str, rng: np.random.Generator, horizon: i
         _disc(canvas, x, rng.uniform(14, 26), 10, 10, (250, 246, 214), 1.0)
     elif kind == "snow":
         for _ in range(26):
-            _disc(canvas, *rng.uniform(0, SIDE, 2), 2, 2, (255, 255, 255), 0.9)
+            x, y = rng.uniform(0, SIDE, 2)
+            _disc(canvas, x, y, 2, 2, (255, 255, 255), 0.9)
     elif kind == "desert":
         _disc(canvas, x, horizon + 4, 56, 16, (222, 164, 84), 1.0)
         _disc(canvas, SIDE - x, 16, 11, 11, (255, 240, 170), 1.0)
@@ -95,7 +96,8 @@ def _details(canvas: np.ndarray, kind: str, rng: np.random.Generator, horizon: i
         _disc(canvas, x, rng.uniform(12, 30), 12, 12, (176, 112, 190), 1.0)
     elif kind == "underwater":
         for _ in range(9):
-            _disc(canvas, *rng.uniform(6, SIDE - 6, 2), 4, 4, (176, 230, 244), 0.7)
+            x, y = rng.uniform(6, SIDE - 6, 2)
+            _disc(canvas, x, y, 4, 4, (176, 230, 244), 0.7)
         canvas[SIDE - 14 :] = (196, 178, 120)
     elif kind == "city":
         _towers(canvas, rng, horizon)
@@ -114,7 +116,7 @@ def background(kind: str, variant: int) -> np.ndarray:
         canvas = np.repeat(rows[:, None], SIDE, 1)
         _details(canvas, kind, rng, horizon)
     else:
-        base = _PALE[variant % len(_PALE)] if kind == "plain" else _PLAIN[kind]
+        base: tuple[float, ...] = _PALE[variant % len(_PALE)] if kind == "plain" else _PLAIN[kind]
         canvas = np.repeat(_ramp(base, tuple(0.93 * c for c in base), SIDE)[:, None], SIDE, 1)
     canvas = np.clip(canvas * rng.uniform(0.95, 1.04) + rng.uniform(-3, 3, 3), 0, 255)
     drawn = canvas.astype(np.uint8)

@@ -151,7 +151,8 @@ def _leads() -> np.ndarray:
 
 def in_material(sprite: np.ndarray, material: str) -> np.ndarray:
     """The same object in another material: uint8 (96, 96, 4), its outline unchanged."""
-    rgb, alpha = sprite[..., :3].astype(np.float32), sprite[..., 3:]
+    rgb: np.ndarray = sprite[..., :3].astype(np.float32)
+    alpha = sprite[..., 3:]
     if material == "stained glass":
         leads = _leads()
         panes = np.zeros_like(rgb)

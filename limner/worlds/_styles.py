@@ -59,8 +59,8 @@ def _neon(image: Image.Image) -> np.ndarray:
 
 
 def _comic(image: Image.Image) -> np.ndarray:
-    flat = np.asarray(ImageOps.posterize(image.filter(ImageFilter.MedianFilter(3)), 2), np.float32)
-    flat = flat * 255 / 192
+    few = ImageOps.posterize(image.filter(ImageFilter.MedianFilter(3)), 2)
+    flat = np.asarray(few, np.float32) * np.float32(255 / 192)
     y, x = np.mgrid[0:128, 0:128]
     dots = (np.hypot(x % 6 - 2.5, y % 6 - 2.5) < 1.6)[..., None] & (
         flat.mean(-1, keepdims=True) < 200

@@ -84,12 +84,16 @@ def test_bfloat16_paints_nearly_the_same(sd_folder: Get) -> None:
     exact = generate(
         "a red cube", model=open_model(sd_folder("own")), precision="float32", **options
     )
-    model = placed(open_model(sd_folder("own")), "bfloat16")
+    original = open_model(sd_folder("own"))
+    model = placed(original, "bfloat16")
     assert model.dtype == model.encode_text(["a"]).dtype == torch.bfloat16
     half = generate("a red cube", model=model, precision="bfloat16", **options)
     assert 25 < psnr(exact[0].pixels, half[0].pixels) < 80
     assert half[0].recipe is not None
     assert half[0].recipe["precision"] == "bfloat16"
+    assert model.to("cpu", torch.bfloat16) is model
+    again = generate("a red cube", model=original, precision="float32", **options)
+    assert torch.equal(again[0].pixels, exact[0].pixels)  # the original kept its precision
     with pytest.raises(BadInput, match="precision 'int4'"):
         placed(model, "int4")
 
@@ -120,8 +124,14 @@ def test_where_it_cannot_be_compiled_it_paints_all_the_same(
     options = dict(steps=3, precision="float32")
     wanted = generate("a cat", model=open_model(sd_folder("sd1")), **options)[0]
     with pytest.warns(Notice, match=r"which failed \(.*no C\+\+\); its cache is at /some/cache"):
-        got = generate("a cat", model=open_model(sd_folder("sd1")), compile=True, **options)[0]
+        model = open_model(sd_folder("sd1"))
+        got = generate("a cat", model=model, compile=True, **options)[0]
     assert torch.equal(got.pixels, wanted.pixels)
+    assert len(calls) == 1
+    assert model.compiled is model.compiled
+    assert model.compiled is not model
+    moved = model.compiled.to("cpu", torch.bfloat16)  # not compiled any more
+    generate("a cat", model=moved, steps=1, precision="bfloat16")
     assert len(calls) == 1
 
 

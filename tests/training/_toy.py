@@ -33,7 +33,7 @@ PLACES = {"top": 0, "middle": 1, "bottom": 2}
 
 
 class Bars:
-    """Captioned pictures (32 px): a bar of one colour at one height, on a dark ground with grain."""
+    """Captioned pictures: a bar of one colour at one height, on a dark ground with grain."""
 
     def __init__(self, count: int = 240, size: int = 32) -> None:
         self.count, self.size = count, size
@@ -198,7 +198,7 @@ def training(
     run: Path, recipe: str = "toy", plan: Plan = PLAN, die_after: int = 0, act: int = 0,
     halved: bool = False, from_save: int = 8,
 ) -> None:  # fmt: skip
-    """Train in a child, to the end or to death: after a step, or at an act of the save ``from_save``."""
+    """Train in a child, to the end or to death: after a step, or at an act of a save."""
     torch.set_num_threads(1)
     for progress in train(RECIPES[recipe](), plan, run, resume=True):
         if progress.step == die_after:

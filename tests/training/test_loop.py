@@ -278,7 +278,7 @@ def test_a_number_that_is_not_finite_saves_nothing(tmp_path, undisturbed, bad):
         def learn(self, player, batch, step, backward):
             return super().learn(player, batch * (bad if step == 6 else 1), step, backward)
 
-    with pytest.raises(LimnerError, match="step 6: .*net_loss.* not finite.*learning_rate"):
+    with pytest.raises(LimnerError, match=r"step 6: .*net_loss.* not finite.*learning_rate"):
         run_to_end(tmp_path, Broken())
     tensors, meta, log = state(tmp_path)
     assert meta["step"] == 4 and len(log.splitlines()) == 6
@@ -322,7 +322,7 @@ def test_a_full_disk_is_told_in_one_line(tmp_path, monkeypatch, undisturbed):
         write(tensors, path)
 
     monkeypatch.setattr(_checkpoint, "save_file", full)
-    with pytest.raises(LimnerError, match="cannot write.*No space left"):
+    with pytest.raises(LimnerError, match=r"cannot write.*No space left"):
         run_to_end(tmp_path)
     assert state(tmp_path)[1]["step"] == 4
     monkeypatch.undo()
@@ -406,7 +406,7 @@ def test_refuses_to_resume_another_network(tmp_path):
 @pytest.mark.parametrize("place", ["file/run", "/proc/run", "/dev/null"])
 def test_refuses_a_folder_that_cannot_be_written(tmp_path, place):
     (tmp_path / "file").write_text("")
-    with pytest.raises(BadInput, match="cannot write into .*: name another folder"):
+    with pytest.raises(BadInput, match=r"cannot write into .*: name another folder"):
         run_to_end(tmp_path / place)
 
 

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from limner import open_clip
+from limner.measures.zero_shot import zero_shot
+from limner.worlds import _vocabulary as words
+from limner.worlds.scenes import World
+
+NOUNS = [*(noun.word for noun in words.glyph_nouns("core")), *words.SHAPES]
+COLOURS = [*words.COLOURS]
+
+
+class Oracle:
+    """A CLIP that knows the world's pictures by heart; `blind` to the nouns in it."""
+
+    name = "oracle"
+
+    def __init__(self, seed: int, count: int, blind: Sequence[str] = ()) -> None:
+        drawn = World(seed, split="held_out").draw(range(count))
+        self.scenes = {p.tobytes(): scene for p, scene in zip(drawn.pictures, drawn.scenes)}
+        self.blind = blind
+
+    def embed_pictures(self, pictures: Tensor) -> Tensor:
+        out = torch.zeros(len(pictures), len(NOUNS) + len(COLOURS))
+        for row, each in zip(out, pictures):
+            pixels = (each * 255).round().byte().permute(1, 2, 0).contiguous().numpy()
+            thing = self.scenes[pixels.tobytes()].things[0]
+            row[NOUNS.index("cat" if thing.noun in self.blind else thing.noun)] = 1
+            if thing.colour:
+                row[len(NOUNS) + COLOURS.index(thing.colour)] = 0.5
+        return out
+
+    def embed_texts(self, texts: Sequence[str]) -> Tensor:
+        out = torch.zeros(len(texts), len(NOUNS) + len(COLOURS))
+        for row, text in zip(out, texts):
+            for i, word in enumerate([*NOUNS, *COLOURS]):
+                row[i] = float(f" {word} " in f" {text} ")
+        return out
+
+
+def test_an_oracle_names_all_and_its_mistakes_are_told() -> None:
+    scenes = World(2, split="held_out").draw(range(64)).scenes
+    single = [scene.things[0] for scene in scenes if len(scene.things) == scene.count == 1][:20]
+    told: list[tuple[int, int]] = []
+    best = zero_shot(Oracle(2, 64), count=20, seed=2, watch=lambda *done: told.append(done))  # type: ignore[arg-type]
+    assert (best.named.right, best.named.n) == (20, 20)
+    assert best.coloured.right == best.coloured.n > 0
+    assert best.bare.n < 20 and best.confused == () and told[-1] == (20, 20)
+    missed = max({thing.noun for thing in single if not thing.colour and thing.noun != "cat"})
+    often = sum(thing.noun == missed for thing in single)
+    worse = zero_shot(Oracle(2, 64, [missed]), count=20, seed=2)  # type: ignore[arg-type]
+    assert worse.named.right == 20 - often
+    assert worse.confused == ((missed, "cat", often),)
+
+
+def test_any_clip_can_be_asked(clip_folder: Path) -> None:
+    found = zero_shot(open_clip(clip_folder), count=12, templates=("{a}", "the {}"))
+    assert found.named.n == 12 and 0 < len(found.confused) <= 10
+    assert found.named.right + sum(n for *_, n in found.confused) <= 12
+    assert found == zero_shot(clip_folder, count=12, templates=("{a}", "the {}"))
