@@ -213,6 +213,10 @@ def test_a_failed_write_keeps_what_was_there(
 ) -> None:
     path = from_uint8(pixels()).save(tmp_path / "out.png")
     before = path.read_bytes()
+    with open(path, "rb") as opened:
+        from_uint8(pixels(seed=2)).save(path)
+        assert opened.read() == before  # who reads the old file meanwhile reads it whole
+    before = path.read_bytes()
 
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")

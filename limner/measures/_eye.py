@@ -21,7 +21,7 @@ from torch.nn import functional
 from limner.errors import BadInput
 from limner.measures._grounds import Grounds, grounds
 from limner.measures._relations import stands
-from limner.measures._search import Found, Sight, found, hidden, scored
+from limner.measures._search import Found, Sight, contrast, found, hidden, scored
 from limner.measures._style import Styles, fit_styles, repainted, smeared, styled_bank
 from limner.measures._templates import RES, SIDES, Bank, bank, seen
 from limner.worlds import _vocabulary as words
@@ -34,8 +34,9 @@ __all__ = ["Answers", "Eye"]
 Answers = dict[str, bool]  # question → whether it is as the scene says
 
 # What is found counts as there if it explains this share of the error within its outline, and this
-# much squared error per pixel of the outline (three channels); blanks and smears explain less.
-LEAST_SHARE, LEAST_GAIN = 0.3, 0.004
+# much squared error per pixel of the outline (three channels), and if the picture is so many times
+# less like the background there than around it. True pictures are far above each of them.
+LEAST_SHARE, LEAST_GAIN, LEAST_CONTRAST = 0.3, 0.004, 3.0
 # What a further copy has to explain to be counted, of its own outline and of the first one's gain.
 AGAIN_SHARE, AGAIN_GAIN = 0.5, 0.12
 LIKELY = 3  # styles that are looked at closely
@@ -49,11 +50,13 @@ class Ranked:
 
     found: Found
     nouns: tuple[str, ...]
+    contrast: float
 
     @property
     def there(self) -> bool:
-        area = float(self.found.cover.sum())
-        return self.found.share >= LEAST_SHARE and self.found.gain >= LEAST_GAIN * area
+        found = self.found
+        enough = found.gain >= LEAST_GAIN * float(found.cover.sum())
+        return enough and found.share >= LEAST_SHARE and self.contrast >= LEAST_CONTRAST
 
 
 class Eye:
@@ -136,12 +139,12 @@ class Eye:
                 first = self._closer(first, picture, sight)
             seen_things = [first]
             told |= _about_one(first, scene)
-            if scene.count > 1:
-                copies = self._copies(templates, sight, first.found)
-                told["count"] = first.there and len(copies) == scene.count
-                seen_things = [Ranked(copy, ()) for copy in copies]
+        known = [each.found for each in seen_things if each.there]
+        if scene.count > 1:
+            known = self._copies(templates, sight, known[0]) if known else []
+            told["count"] = len(known) == scene.count
         if scene.background != "plain":
-            rest = hidden(*(each.found for each in seen_things if each.there))
+            rest = hidden(*known)
             told["background"] = behind.nearest(small, rest)[0] == scene.background
         return told
 
@@ -151,7 +154,8 @@ class Eye:
         for thing, value in zip(templates.things, scores.value.amax(1).tolist()):
             best[thing.noun] = max(value, best.get(thing.noun, -np.inf))
         nouns = tuple(sorted(best, key=lambda noun: -best[noun]))
-        return Ranked(found(templates, scores), nouns)
+        thing = found(templates, scores)
+        return Ranked(thing, nouns, contrast(thing, sight, weight))
 
     def _style(self, picture: Tensor) -> str | None:
         """The style whose best explanation, a thing on a ground, is likest to the picture."""
@@ -177,7 +181,7 @@ class Eye:
         large = Sight(seen(picture[None], 2 * RES)[0], ground)
         scores = scored(near, large, torch.ones(2 * RES, 2 * RES))
         best = things[int(scores.gain.amax(1).argmax())]
-        return Ranked(replace(first.found, thing=best), first.nouns)
+        return replace(first, found=replace(first.found, thing=best))
 
     def _two(self, templates: Bank, sight: Sight) -> list[Ranked]:
         """The two things that together explain most, each seen where the other leaves it free."""

@@ -20,7 +20,7 @@ from torch.nn import functional
 from limner.measures._templates import RES, Bank
 from limner.worlds.scenes import Thing
 
-__all__ = ["Found", "Scores", "Sight", "found", "gains", "hidden", "scored"]
+__all__ = ["Found", "Scores", "Sight", "contrast", "found", "gains", "hidden", "scored"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,6 +134,19 @@ def found(bank: Bank, scores: Scores) -> Found:
         colours=bank.colours[index, side].roll(shift, (1, 2)),
         cover=cover,
     )
+
+
+def contrast(thing: Found, sight: Sight, weight: Tensor) -> float:
+    """How many times farther the picture is from the background within a thing than around it.
+
+    A picture that is nowhere like the background has all things everywhere; this tells them from
+    one that stands before it. Around: the second and third pixel from the outline.
+    """
+    energy = (sight.picture - sight.ground).square().sum(0)
+    near, far = (functional.max_pool2d(thing.cover[None], k, 1, k // 2)[0] for k in (3, 7))
+    inside, around = weight * thing.cover, weight * (far - near)
+    means = [float((energy * w).sum() / w.sum().clamp(min=1e-6)) for w in (inside, around)]
+    return means[0] / max(means[1], 1e-4)
 
 
 def hidden(*things: Found) -> Tensor:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -14,9 +16,9 @@ import torch
 from limner import Picture, describe, open_clip
 from limner.errors import BadInput
 from limner.models.clip import Clip
-from limner.tasks._captions import STAGES
+from limner.tasks._captions import STAGES, log_odds
 from limner.worlds import _vocabulary as words
-from limner.worlds.scenes import Scene, Thing, canonical
+from limner.worlds.scenes import Scene, Thing, World, canonical
 
 
 @cache
@@ -27,6 +29,8 @@ def meaning(token: str) -> torch.Tensor:
 
 class Oracle:
     """A CLIP that knows: a picture's embedding is its caption's bag of words, in order of two."""
+
+    logit_scale = 100.0
 
     def __init__(self, truth: str) -> None:
         self.truth = truth
@@ -72,6 +76,35 @@ def test_every_noun_of_the_world_is_looked_for() -> None:
     first = set(STAGES[0]([]))
     assert {Scene((Thing(noun.word),)) for noun in words.glyph_nouns("core")} <= first
     assert {Scene((Thing(shape, "blue"),)) for shape in words.SHAPES} <= first
+    pair = Scene((CUBE, CONE), "and")
+    relations = set(STAGES[4]([pair]))
+    for relation in words.RELATIONS:
+        assert Scene((CUBE, CONE), relation) in relations
+        assert Scene((CONE, CUBE), relation) in relations
+
+
+def test_the_odds_are_the_worlds() -> None:
+    """Sums over families of scenes against how often the world draws them."""
+    things = list(STAGES[0]([]))
+    grounds = [replace(scene, background=g) for scene in things for g in words.BACKGROUNDS]
+    styled = [replace(scene, style=s) for scene in grounds for s in (None, *words.STYLES)]
+    counted = [replace(scene, count=n) for scene in styled for n in words.COUNTS.values()]
+    rng, world = np.random.default_rng(5), World(split="all")
+    drawn = [world.scene(rng) for _ in range(3000)]
+
+    def share(kind: Callable[[Scene], bool]) -> float:
+        return sum(map(kind, drawn)) / len(drawn)
+
+    def odds(scenes: Sequence[Scene]) -> float:
+        return sum(math.exp(log_odds(scene)) for scene in scenes)
+
+    assert odds(counted) == pytest.approx(share(lambda each: each.count > 1), abs=0.03)
+    single = share(lambda e: len(e.things) == e.count == 1)
+    assert odds(styled) == pytest.approx(single, abs=0.04)
+    plain = share(lambda e: len(e.things) == e.count == 1 and not e.style)
+    assert odds(grounds) == pytest.approx(plain, abs=0.04)
+    pairs = [Scene((a.things[0], b.things[0]), "riding") for a in things for b in things]
+    assert odds(pairs) == pytest.approx(0.42 * 0.2 * 0.91 / len(words.RELATIONS), rel=0.01)
 
 
 def test_captions_to_choose_from(clip_folder: Path, tmp_path: Path) -> None:
@@ -86,7 +119,8 @@ def test_captions_to_choose_from(clip_folder: Path, tmp_path: Path) -> None:
     listed: Any = describe(pictures, captions=captions, top=2, clip=clip)
     for one, other, picture in zip(named, listed, pictures, strict=True):
         assert one.captions == other.captions
-        scores = (clip.embed_pictures(picture.pixels[None]) @ clip.embed_texts(captions).T)[0]
+        cosines = (clip.embed_pictures(picture.pixels[None]) @ clip.embed_texts(captions).T)[0]
+        scores = (clip.logit_scale * cosines).softmax(0)
         best = sorted(zip(captions, scores.tolist(), strict=True), key=lambda pair: -pair[1])[:2]
         assert list(one.captions) == [caption for caption, _ in best]
         assert list(one.captions.values()) == pytest.approx([score for _, score in best], abs=1e-5)

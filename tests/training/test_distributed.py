@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import _toy
 from _toy import PLAN, Bars, Toy, finish, start
 
-THREE = replace(PLAN, steps=3, batch_size=12, save_every=3, warmup_steps=1)
+THREE = replace(PLAN, steps=3, batch_size=12, learning_rate=1e-4)
 
 
 def together(target, *arguments, ranks=2):
@@ -42,16 +42,31 @@ def state(run):
     return tensors, meta, log
 
 
-@pytest.mark.parametrize("recipe", ["clip", "diffusion"])
-def test_three_steps_are_those_of_one_process(tmp_path, recipe):
+@pytest.mark.parametrize(
+    ("recipe", "player", "weight"),
+    [
+        ("clip", "towers", "pictures.projection.weight"),
+        ("diffusion", "denoiser", "unet.conv_in.weight"),
+    ],
+)
+def test_three_steps_are_those_of_one_process(tmp_path, recipe, player, weight):
     """CLIP in micro-batches, too: 6 pairs in each process, 4 at once."""
+    assert finish(start(_toy.training, tmp_path / "one", recipe, replace(THREE, steps=1))) == 0
+    first, _, _ = state(tmp_path / "one")
     assert finish(start(_toy.training, tmp_path / "one", recipe, THREE)) == 0
     assert together(_toy.training, tmp_path / "two", recipe, THREE) == [0, 0]
     (one, _, log_of_one), (two, meta, log_of_two) = state(tmp_path / "one"), state(tmp_path / "two")
     assert meta["step"] == 3 and one.keys() == two.keys()
-    for stem in (stem for stem in one if not stem.endswith("optimiser")):
-        for name, tensor in one[stem].items():
-            torch.testing.assert_close(two[stem][name], tensor, atol=1e-5, rtol=0, msg=name)
+    for name, moment in one[f"{player}.optimiser"].items():
+        torch.testing.assert_close(two[f"{player}.optimiser"][name], moment, atol=1e-6, rtol=1e-3)
+    for name in one[f"{player}.ema"]:
+        # where a gradient is but rounding (a bias before a norm), Adam makes whole steps of it
+        sure = one[f"{player}.optimiser"][f"{name}/exp_avg_sq"].sqrt() > 1e-5
+        for stem in (f"{player}.weights", f"{player}.ema"):
+            a, b = one[stem][name][sure], two[stem][name][sure]
+            torch.testing.assert_close(a, b, atol=1e-5, rtol=0, msg=name)
+    moved = one[f"{player}.weights"][weight] - first[f"{player}.weights"][weight]
+    assert moved.abs().max() > 1e-4
     for a, b in zip(log_of_one, log_of_two, strict=True):
         assert a.keys() == b.keys() and all(b[k] == pytest.approx(a[k], abs=1e-4) for k in a)
     assert log_of_one[0]["step"] == 0 and len(log_of_one) == 3
