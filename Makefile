@@ -22,7 +22,7 @@ demo: setup
 	.venv/bin/limner generate "an astronaut riding a horse at sunset" -o astronaut.png
 
 test: setup
-	HF_HUB_OFFLINE=1 .venv/bin/python -m pytest
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 .venv/bin/python -m pytest --numprocesses 2
 
 lint: setup
 	.venv/bin/ruff check .

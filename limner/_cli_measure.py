@@ -271,13 +271,29 @@ def _zero_shot(
     count: Count = 1000,
     seed: Seed = 1,
     vocabulary: Vocabulary = "core",
+    templates: Annotated[
+        Path | None, typer.Option("--templates", help="Sentences with {} or {a}, one a line.")
+    ] = None,
+    ensemble: Annotated[
+        bool, typer.Option("--ensemble", help="A label is its sentences' mean, not the best one.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """How often CLIP names the object of an unseen scene, among all objects of the world."""
     from limner.measures.zero_shot import zero_shot
+    from limner.prompt import read_templates
 
+    said = read_templates(templates) if templates else None
     with bar("looking") as report:
-        found = zero_shot(clip, count=count, seed=seed, vocabulary=vocabulary, watch=report)
+        found = zero_shot(
+            clip,
+            count=count,
+            seed=seed,
+            vocabulary=vocabulary,
+            templates=said,
+            ensemble=ensemble,
+            watch=report,
+        )
     parts = {"named": found.named, "bare": found.bare, "coloured": found.coloured}
     if json:
         told = {name: share.told() for name, share in parts.items()}

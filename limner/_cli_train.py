@@ -138,5 +138,5 @@ def _tell(
     if done and last is None:
         say(f"{run} had {plan.steps} steps already: more --steps train it on", "yellow")
     if not done:
-        at = f"at step {last.step} of {last.steps}" if last else "before the first step"
-        say(f"stopped and saved {at}: --resume goes on", "yellow")
+        step = last.step if last else 0
+        say(f"saved at step {step} of {plan.steps}: --resume goes on", "yellow")

@@ -136,7 +136,7 @@ def in_a_child(said, arguments):
     """The command's exit status, after a look at what it left running."""
     sys.stdout = sys.stderr = said.open("w", buffering=1)
     status = main(arguments)
-    others = [thread.name for thread in threading.enumerate() if thread.name != "MainThread"]
+    others = [each.name for each in threading.enumerate() if not each.daemon]
     print("left running:", others, Path(f"/proc/self/task/{os.getpid()}/children").read_text())
     sys.exit(status)
 
@@ -152,10 +152,11 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path, pictures, sent):
         time.sleep(0.05)
     os.kill(child.pid, sent)
     assert finish(child) == 130
-    stopped, left = said.read_text().splitlines()
+    saved, stopped, left = said.read_text().splitlines()
     done = len(steps_of(run))
-    assert stopped == f"stopped and saved at step {done} of 100000: --resume goes on"
-    assert left == "left running: [] "
+    assert saved == f"saved at step {done} of 100000: --resume goes on"
+    assert stopped == "limner: stopped"
+    assert left == "left running: ['MainThread'] "
     assert [p.name for p in (run / "checkpoints").iterdir()] == [f"step-{done:08}"]
     assert train("clip", pictures, run, "--steps", done + 1, "--resume") == 0
     assert steps_of(run) == list(range(done + 1))

@@ -14,7 +14,7 @@ from torch.nn import functional
 from limner.measures import Watch
 from limner.measures._share import Share, checked, share
 from limner.models.clip import Clip, open_clip
-from limner.prompt import TEMPLATES, fill
+from limner.prompt import fill
 from limner.worlds import _vocabulary as words
 from limner.worlds.scenes import Scene, World
 
@@ -44,30 +44,36 @@ def zero_shot(
     count: int = 1000,
     seed: int = 1,
     vocabulary: str = "core",
-    templates: Sequence[str] = TEMPLATES,
+    templates: Sequence[str] | None = None,
+    ensemble: bool = False,
     watch: Watch | None = None,
 ) -> ZeroShot:
     """CLIP names the object of unseen single-object scenes among all objects of the world.
 
     The labels are all nouns; a shape has one label for each colour, and is right in any of them.
-    Each label is the mean of its templates' embeddings.
+    A label counts as its best sentence: where an object stands takes as much of a picture as the
+    object, and a sentence that says so is nearer than one that leaves it open.
 
     Args:
         clip: "embedded", a folder or hub id of a transformers CLIPModel, or what open_clip gave
         count: how many pictures
         seed: of the world; training's is 0
         vocabulary: core or full
-        templates: sentences with {} for the label, or {a} for it with its article
+        templates: sentences with {} for the label, or {a} for it with its article; one for each
+            background of the world when not given
+        ensemble: let a label count as the mean of its sentences' embeddings instead, as in the paper
         watch: called with the pictures done and their number
     """
     checked("count", count, 1, 1_000_000)
     model = open_clip(clip) if isinstance(clip, (str, Path)) else clip
     world = World(seed, vocabulary=vocabulary, split="held_out")
     labels = [*((noun, None) for noun in world.glyphs), *_shapes()]
-    texts = _label_embeddings(model, labels, templates)
+    sentences = _in_front_of_each_ground() if templates is None else templates
+    texts = _label_embeddings(model, labels, sentences, ensemble)
     asked: list[tuple[Scene, tuple[str, str | None]]] = []
     for pictures, scenes in _single(world, count):
-        best = (model.embed_pictures(pictures) @ texts.T).argmax(1).tolist()
+        cosines = model.embed_pictures(pictures) @ texts.flatten(0, 1).T
+        best = cosines.unflatten(1, texts.shape[:2]).amax(2).argmax(1).tolist()
         asked += [(scene, labels[i]) for scene, i in zip(scenes, best)]
         if watch is not None:
             watch(len(asked), count)
@@ -78,14 +84,21 @@ def _shapes() -> list[tuple[str, str | None]]:
     return [(shape, colour) for shape in words.SHAPES for colour in words.COLOURS]
 
 
+def _in_front_of_each_ground() -> list[str]:
+    return [f"{{a}} {ground}".strip() for ground, _ in words.BACKGROUNDS.values()]
+
+
 def _label_embeddings(
-    model: Clip, labels: Sequence[tuple[str, str | None]], templates: Sequence[str]
+    model: Clip,
+    labels: Sequence[tuple[str, str | None]],
+    templates: Sequence[str],
+    ensemble: bool,
 ) -> Tensor:
-    """(labels, d) of length 1."""
+    """(labels, templates, d) of length 1; (labels, 1, d) for an ensemble."""
     names = [f"{colour} {noun}" if colour else noun for noun, colour in labels]
     texts = [text for name in names for text in fill(templates, name)]
-    means = model.embed_texts(texts).unflatten(0, (len(labels), len(templates))).mean(1)
-    return functional.normalize(means, dim=1)
+    each = model.embed_texts(texts).unflatten(0, (len(labels), len(templates)))
+    return functional.normalize(each.mean(1, keepdim=True), dim=2) if ensemble else each
 
 
 def _single(world: World, count: int) -> Iterator[tuple[Tensor, list[Scene]]]:

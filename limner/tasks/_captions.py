@@ -22,7 +22,7 @@ Stage = Callable[[Sequence[Scene]], Iterator[Scene]]
 
 def _things(_: Sequence[Scene]) -> Iterator[Scene]:
     """Every noun by itself."""
-    for noun in words.glyph_nouns("core"):
+    for noun in words.CORE:
         yield Scene((Thing(noun.word),))
     for shape in words.SHAPES:
         for colour in words.COLOURS:
@@ -86,7 +86,7 @@ STAGES: tuple[Stage, ...] = (_things, _grounds, _kinds, _pairs, _relations, _gro
 
 def log_odds(scene: Scene) -> float:
     """About the logarithm of how often the world draws just this scene (see `World`)."""
-    glyphs, shapes = len(words.glyph_nouns("core")), len(words.SHAPES) * len(words.COLOURS)
+    glyphs, shapes = len(words.CORE), len(words.SHAPES) * len(words.COLOURS)
     odds = 0.2 if scene.background == "plain" else 0.8 / (len(words.BACKGROUNDS) - 1)
     odds *= 0.09 / len(words.STYLES) if scene.style else 0.91
     for thing in scene.things:

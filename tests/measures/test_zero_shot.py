@@ -58,6 +58,35 @@ def test_an_oracle_names_all_and_its_mistakes_are_told() -> None:
     assert worse.confused == ((missed, "cat", often),)
 
 
+def test_a_label_is_its_best_sentence_or_the_mean_of_all(clip_folder: Path) -> None:
+    """Computed anew from CLIP's embeddings, over the same pictures."""
+    clip, said = open_clip(clip_folder), ["{a}", "the {}", "{} horse cat dog"]
+    drawn = World(1, split="held_out").draw(range(40))
+    rows = [i for i, s in enumerate(drawn.scenes) if len(s.things) == s.count == 1][:10]
+    pictures = clip.embed_pictures(torch.from_numpy(drawn.pictures[rows]).permute(0, 3, 1, 2) / 255)
+    labels = [noun for noun in NOUNS if noun not in words.SHAPES]
+    labels += [f"{colour} {shape}" for shape in words.SHAPES for colour in COLOURS]
+    each = torch.stack(
+        [clip.embed_texts([t.replace("{}", n) for t in fill_articles(said, n)]) for n in labels]
+    )
+    best = torch.stack([(pictures @ part.T).amax(1) for part in each], 1).argmax(1)
+    means = torch.stack([part.mean(0) / part.mean(0).norm() for part in each])
+    mean = (pictures @ means.T).argmax(1)
+    for chosen, ensemble in ((best, False), (mean, True)):
+        told = [labels[i].split()[-1] if " " in labels[i] else labels[i] for i in chosen.tolist()]
+        told = ["top hat" if noun == "hat" else noun for noun in told]
+        right = sum(drawn.scenes[i].things[0].noun == noun for i, noun in zip(rows, told))
+        found = zero_shot(clip, count=10, templates=said, ensemble=ensemble)
+        assert found.named.right == right
+        wrong = {(drawn.scenes[i].things[0].noun, noun) for i, noun in zip(rows, told)}
+        assert {(a, b) for a, b, _ in found.confused} == {(a, b) for a, b in wrong if a != b}
+
+
+def fill_articles(templates: Sequence[str], label: str) -> list[str]:
+    article = "an" if label[0] in "aeiou" else "a"
+    return [each.replace("{a}", f"{article} {label}") for each in templates]
+
+
 def test_any_clip_can_be_asked(clip_folder: Path) -> None:
     found = zero_shot(open_clip(clip_folder), count=12, templates=("{a}", "the {}"))
     assert found.named.n == 12 and 0 < len(found.confused) <= 10
