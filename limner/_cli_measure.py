@@ -14,7 +14,6 @@ from limner.errors import BadInput
 if TYPE_CHECKING:
     from limner.measures._share import Share
     from limner.measures.compose import Report
-    from limner.measures.throughput import Throughput
 
 __all__ = ["register"]
 
@@ -243,27 +242,8 @@ def _throughput(
         )
     if json:
         print_json(found.told())
-        return
-    _print_speeds(found)
-
-
-def _print_speeds(found: Throughput) -> None:
-    typer.echo(
-        f"{found.model}: {found.steps} steps, guidance {found.guidance_scale:g}, "
-        f"{found.size}x{found.size}, {found.device}, {found.threads} threads, "
-        f"limner in {found.precision} ({found.psnr:.1f} dB to its float32)"
-    )
-    for name, each in found.speeds.items():
-        for batch, speed in each.items():
-            times = "".join(
-                f"  {found.ratio(ours, name, batch):.2f}× {ours}"
-                for ours in found.speeds
-                if ours.startswith("limner") and ours != name
-            )
-            typer.echo(
-                f"  {name:18} batch {batch}: {speed.pictures_per_second:7.3f} pictures/s, "
-                f"first {speed.first:6.2f} s{times}"
-            )
+    else:
+        typer.echo("\n".join(found.lines()))
 
 
 def _zero_shot(
@@ -300,8 +280,8 @@ def _zero_shot(
         print_json(told | {"confused": found.confused, "clip": found.clip})
         return
     _rows(parts, {}, {"bare": "no material or style", "coloured": "shapes, with their colour"})
-    for is_, said, times in found.confused:
-        typer.echo(f"  {times:4} × {is_} taken for {said}")
+    for shown, named, times in found.confused:
+        typer.echo(f"  {times:4} × {shown} taken for {named}")
 
 
 def _retrieval(

@@ -150,12 +150,12 @@ class Eye:
 
     def _best(self, templates: Bank, sight: Sight, weight: Tensor) -> Ranked:
         scores = scored(templates, sight, weight)
-        best: dict[str, float] = {}
+        values: dict[str, float] = {}
         for thing, value in zip(templates.things, scores.value.amax(1).tolist()):
-            best[thing.noun] = max(value, best.get(thing.noun, -np.inf))
-        nouns = tuple(sorted(best, key=lambda noun: -best[noun]))
-        thing = found(templates, scores)
-        return Ranked(thing, nouns, contrast(thing, sight, weight))
+            values[thing.noun] = max(value, values.get(thing.noun, -np.inf))
+        nouns = tuple(sorted(values, key=lambda noun: -values[noun]))
+        best = found(templates, scores)
+        return Ranked(best, nouns, contrast(best, sight, weight))
 
     def _style(self, picture: Tensor) -> str | None:
         """The style whose best explanation, a thing on a ground, is likest to the picture."""

@@ -61,7 +61,7 @@ def zero_shot(
         vocabulary: core or full
         templates: sentences with {} for the label, or {a} for it with its article; one for each
             background of the world when not given
-        ensemble: let a label count as the mean of its sentences' embeddings instead, as in the paper
+        ensemble: a label is the mean of its sentences' embeddings instead, as in the paper
         watch: called with the pictures done and their number
     """
     checked("count", count, 1, 1_000_000)

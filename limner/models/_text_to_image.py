@@ -69,12 +69,15 @@ class TextToImage:
         vars(moved)["fingerprint"] = self.fingerprint
         return moved
 
-    @cached_property
     def compiled(self) -> TextToImage:
-        """The model with its U-Net compiled: slow the first time, faster from then on.
+        """The model with its U-Net compiled, always the same one: slow at first, then faster.
 
         What is compiled is kept in the user's cache, for the next run.
         """
+        return self._compiled
+
+    @cached_property
+    def _compiled(self) -> TextToImage:
         os.environ.setdefault(COMPILER_CACHE, str(cache_folder() / "compiled"))
         if isinstance(self.unet, UNet):
             return replace(self, unet=self.unet.compiled())

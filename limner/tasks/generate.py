@@ -90,7 +90,7 @@ def generate(
     )
     run = {"count": count, "first": first, "best_of": best_of, "compile": compile}
     opened = placed(opened, precision)
-    opened = opened.compiled if compile else opened
+    opened = opened.compiled() if compile else opened
     pictures = paint(opened, plan, range(first, first + (best_of or count)), run, watch)
     return _best(pictures, prompt, count) if best_of is not None else pictures
 

@@ -1,15 +1,17 @@
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from limner.errors import BadInput
 from limner.measures.throughput import Speed, Throughput, rounds_of, throughput
-from limner.models._text_to_image import TextToImage
+from limner.picture import Picture
+from limner.tasks.generate import generate
 
 Get = Callable[[str], Path]
 
@@ -47,14 +49,21 @@ def test_the_ratio_is_the_median_over_rounds_of_how_many_times_as_fast() -> None
 
 
 def test_a_run_beside_diffusers(sd_folder: Get, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Compiling takes a minute: here it only says that it was asked for."""
-    monkeypatch.setattr(TextToImage, "compiled", lambda self: replace(self, name="compiled"))
+    """Compiling takes a minute: here it is only asked for."""
+    asked: list[bool] = []
+
+    def quick(prompt: str, *, compile: bool = False, **said: Any) -> list[Picture]:
+        asked.append(compile)
+        return generate(prompt, **said)
+
+    monkeypatch.setattr(sys.modules["limner.tasks.generate"], "generate", quick)
     found = throughput(
         sd_folder("own"), batches=(1, 2), steps=1, rounds=1, compile=True, precision="bfloat16",
         pipelines=("float32",),
     )  # fmt: skip
     names = ["limner", "limner compiled", "diffusers float32"]
     assert list(found.speeds) == names
+    assert set(asked) == {True, False}
     for each in found.speeds.values():
         assert {batch: len(speed.seconds) for batch, speed in each.items()} == {1: 1, 2: 1}
         assert all(speed.first > 0 and min(speed.seconds) > 0 for speed in each.values())
