@@ -28,7 +28,7 @@ _EPS = 1e-6  # of every norm in this network
 _ALLOWED: dict[str, tuple[Any, ...]] = {
     "act_fn": ("silu", "swish"),
     "attention_head_dim": (None,),
-    "mid_block_add_attention": (True,),
+    "mid_block_add_attention": (True, False),
 }
 # The first checkpoints call the attention's weights by older names.
 _OLD_NAMES = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
@@ -73,13 +73,15 @@ class Attention(nn.Module):
 
 
 class Middle(nn.Module):
-    def __init__(self, width: int, groups: int) -> None:
+    def __init__(self, width: int, groups: int, attends: bool) -> None:
         super().__init__()
-        self.attentions = nn.ModuleList([Attention(width, groups)])
+        self.attentions = nn.ModuleList([Attention(width, groups)] if attends else [])
         self.resnets = nn.ModuleList([Resnet(width, width, 0, groups, _EPS) for _ in range(2)])
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.resnets[1](self.attentions[0](self.resnets[0](x)))
+        for layer in (self.resnets[0], *self.attentions, self.resnets[1]):
+            x = layer(x)
+        return x
 
 
 class Block(nn.Module):
@@ -109,7 +111,9 @@ class Block(nn.Module):
 class Encoder(nn.Module):
     """Pictures (b, 3, h, w) in [-1, 1] → mean and log variance (b, 2c, h/f, w/f)."""
 
-    def __init__(self, widths: list[int], layers: int, latent: int, groups: int) -> None:
+    def __init__(
+        self, widths: list[int], layers: int, latent: int, groups: int, attends: bool
+    ) -> None:
         super().__init__()
         self.conv_in = nn.Conv2d(3, widths[0], 3, padding=1)
         self.down_blocks = nn.ModuleList()
@@ -117,7 +121,7 @@ class Encoder(nn.Module):
             sampler = Downsample(width, padded=False) if i < len(widths) - 1 else None
             inner = widths[max(i - 1, 0)]
             self.down_blocks.append(Block(inner, width, layers, groups, sampler))
-        self.mid_block = Middle(widths[-1], groups)
+        self.mid_block = Middle(widths[-1], groups, attends)
         self.conv_norm_out = nn.GroupNorm(groups, widths[-1], _EPS)
         self.conv_out = nn.Conv2d(widths[-1], 2 * latent, 3, padding=1)
 
@@ -131,10 +135,12 @@ class Encoder(nn.Module):
 class Decoder(nn.Module):
     """Latents (b, c, h, w) → pictures (b, 3, f·h, f·w), about [-1, 1]."""
 
-    def __init__(self, widths: list[int], layers: int, latent: int, groups: int) -> None:
+    def __init__(
+        self, widths: list[int], layers: int, latent: int, groups: int, attends: bool
+    ) -> None:
         super().__init__()
         self.conv_in = nn.Conv2d(latent, widths[-1], 3, padding=1)
-        self.mid_block = Middle(widths[-1], groups)
+        self.mid_block = Middle(widths[-1], groups, attends)
         self.up_blocks = nn.ModuleList()
         for i in reversed(range(len(widths))):
             sampler = Upsample(widths[i]) if i > 0 else None
@@ -157,8 +163,9 @@ class Autoencoder(nn.Module):
         super().__init__()
         latent, groups = config.get("latent_channels", 4), config.get("norm_num_groups", 32)
         widths, layers = config.get("block_out_channels", [64]), config.get("layers_per_block", 1)
-        self.encoder = Encoder(widths, layers, latent, groups)
-        self.decoder = Decoder(widths, layers, latent, groups)
+        attends = config.get("mid_block_add_attention", True)
+        self.encoder = Encoder(widths, layers, latent, groups, attends)
+        self.decoder = Decoder(widths, layers, latent, groups, attends)
         quant, post = config.get("use_quant_conv", True), config.get("use_post_quant_conv", True)
         self.quant_conv = nn.Conv2d(2 * latent, 2 * latent, 1) if quant else nn.Identity()
         self.post_quant_conv = nn.Conv2d(latent, latent, 1) if post else nn.Identity()

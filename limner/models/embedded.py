@@ -16,7 +16,10 @@ def folder(part: str) -> Path:
     """Where limner's own "diffusion" or "clip" is. Raises BadInput when it was not installed."""
     path = Path(__file__).parents[1] / "embedded" / part
     if not path.is_dir():
-        raise BadInput(f"this installation has no embedded {part} model: install limner again")
+        raise BadInput(
+            f"limner has no embedded {part} model here: name another with its folder "
+            f"(limner train {part} makes one)"
+        )
     return path
 
 

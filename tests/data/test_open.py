@@ -114,12 +114,13 @@ def test_a_world_by_its_name():
         open_data("world:dreams")
 
 
-def test_what_cannot_be_opened_is_said_in_one_line(tmp_path):
+def test_what_cannot_be_opened_is_said_in_one_line(tmp_path, monkeypatch):
     (tmp_path / "notes.md").write_text("hello")
     pickled = tmp_path / "pickled"
     pickled.mkdir()
     (pickled / "data_batch_1").write_bytes(b"\x80\x04")
     (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")  # which is what "" names
     for source, complaint in (
         (tmp_path / "gone", "there is no .*expected world:scenes"),
         (tmp_path / "gone.tar", "there is no shard"),

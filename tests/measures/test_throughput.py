@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -58,7 +60,7 @@ def test_a_run_beside_diffusers(sd_folder: Get, monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(sys.modules["limner.tasks.generate"], "generate", quick)
     found = throughput(
-        sd_folder("own"), batches=(1, 2), steps=1, rounds=1, compile=True, precision="bfloat16",
+        sd_folder("own"), batches=(1, 2), steps=1, rounds=1, compile=True,
         pipelines=("float32",),
     )  # fmt: skip
     names = ["limner", "limner compiled", "diffusers float32"]
@@ -67,9 +69,24 @@ def test_a_run_beside_diffusers(sd_folder: Get, monkeypatch: pytest.MonkeyPatch)
     for each in found.speeds.values():
         assert {batch: len(speed.seconds) for batch, speed in each.items()} == {1: 1, 2: 1}
         assert all(speed.first > 0 and min(speed.seconds) > 0 for speed in each.values())
-    assert 15 < found.psnr < 80  # bfloat16 is near float32, and is not float32
-    assert (found.size, found.steps, found.precision) == (64, 1, "bfloat16")
+    assert found.psnr == math.inf  # what is not really compiled is the same to the last bit
+    assert (found.size, found.steps, found.precision) == (64, 1, "float32")
     assert found.guidance_scale == 3.0 and found.threads == torch.get_num_threads()
+
+
+def test_the_agreement_is_the_worse_contender_s_mean_psnr(monkeypatch: pytest.MonkeyPatch) -> None:
+    def flat(level: float) -> Callable[[int], list[Picture]]:
+        return lambda batch: [Picture(torch.full((3, 8, 8), level)) for _ in range(batch)]
+
+    module = sys.modules["limner.measures.throughput"]
+    monkeypatch.setattr(module, "_limner", lambda *said: flat(0.5))
+    half, exact = (SimpleNamespace(dtype=each) for each in (torch.bfloat16, torch.float32))
+    names = ("limner", "limner compiled", "diffusers float32")
+    contenders = dict(zip(names, (flat(0.51), flat(0.6), flat(0.9))))
+    assert module._agreement(contenders, exact, half, {}) == pytest.approx(20, abs=1e-3)
+    del contenders["limner compiled"]
+    assert module._agreement(contenders, exact, half, {}) == pytest.approx(40, abs=1e-3)
+    assert module._agreement(contenders, exact, exact, {}) == math.inf
 
 
 def test_what_it_refuses(sd_folder: Get) -> None:
