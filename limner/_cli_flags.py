@@ -80,6 +80,8 @@ def _flag(parameter: inspect.Parameter, kind: str, help: str) -> inspect.Paramet
             default = ",".join(f"{each:g}" for each in default)
         optional = base | None if kind.endswith("| None") else base
         flag = "--" + parameter.name.replace("_", "-")
+        if default is True:
+            flag += "/--no-" + flag.removeprefix("--")
         annotation = Annotated[optional, typer.Option(flag, help=help, metavar=_metavar(kind))]
     return parameter.replace(
         annotation=annotation, default=default, kind=inspect.Parameter.KEYWORD_ONLY

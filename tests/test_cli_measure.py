@@ -148,7 +148,9 @@ def test_throughput(run: Any, sd_folder: Get) -> None:
     status, out, _ = run("throughput", *said, "--pipelines", "float32")
     assert status == 0 and "× limner" in out and "diffusers float32  batch 1:" in out
     status, out, _ = run("throughput", *said, "--pipelines", "", "--json")
-    assert json.loads(out)["psnr"] is None and len(json.loads(out)["speeds"]) == 1
+    told = json.loads(out)  # float32 agrees with itself, and bfloat16 nearly, where there is any
+    assert status == 0 and len(told["speeds"]) == 1
+    assert told["psnr"] is None if told["precision"] == "float32" else told["psnr"] > 20
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from limner.models._layers import attend, split_among, to_picture, to_tokens
+from limner.models._packed import Conv2d, GroupNorm, Linear
 
 __all__ = ["PooledText", "Transformer"]
 
@@ -20,10 +21,10 @@ class Attention(nn.Module):
     def __init__(self, width: int, heads: int, context: int | None = None) -> None:
         super().__init__()
         self.heads = split_among(heads, width)
-        self.to_q = nn.Linear(width, width, bias=False)
-        self.to_k = nn.Linear(context or width, width, bias=False)
-        self.to_v = nn.Linear(context or width, width, bias=False)
-        self.to_out = nn.ModuleList([nn.Linear(width, width)])
+        self.to_q = Linear(width, width, bias=False)
+        self.to_k = Linear(context or width, width, bias=False)
+        self.to_v = Linear(context or width, width, bias=False)
+        self.to_out = nn.ModuleList([Linear(width, width)])
 
     def forward(self, tokens: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         return self.to_out[0](attend(self.to_q(tokens), keys, values, self.heads))
@@ -34,7 +35,7 @@ class Gate(nn.Module):
 
     def __init__(self, width: int, inner: int) -> None:
         super().__init__()
-        self.proj = nn.Linear(width, 2 * inner)
+        self.proj = Linear(width, 2 * inner)
 
     def forward(self, tokens: Tensor) -> Tensor:
         value, gate = self.proj(tokens).chunk(2, dim=-1)
@@ -45,9 +46,7 @@ class FeedForward(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         # The checkpoints' second entry is a dropout, without weights.
-        self.net = nn.ModuleList(
-            [Gate(width, 4 * width), nn.Identity(), nn.Linear(4 * width, width)]
-        )
+        self.net = nn.ModuleList([Gate(width, 4 * width), nn.Identity(), Linear(4 * width, width)])
 
     def forward(self, tokens: Tensor) -> Tensor:
         return self.net[2](self.net[0](tokens))
@@ -77,12 +76,12 @@ class Transformer(nn.Module):
     def __init__(self, width: int, heads: int, context: int, config: dict[str, Any]) -> None:
         super().__init__()
         self.linear = bool(config.get("use_linear_projection", False))
-        self.norm = nn.GroupNorm(config.get("norm_num_groups", 32), width, 1e-6)
-        self.proj_in = nn.Linear(width, width) if self.linear else nn.Conv2d(width, width, 1)
+        self.norm = GroupNorm(config.get("norm_num_groups", 32), width, 1e-6)
+        self.proj_in = Linear(width, width) if self.linear else Conv2d(width, width, 1)
         depth = config.get("transformer_layers_per_block", 1)
         blocks = [TransformerBlock(width, heads, context) for _ in range(depth)]
         self.transformer_blocks = nn.ModuleList(blocks)
-        self.proj_out = nn.Linear(width, width) if self.linear else nn.Conv2d(width, width, 1)
+        self.proj_out = Linear(width, width) if self.linear else Conv2d(width, width, 1)
 
     def told(self, text: Tensor) -> list[tuple[Tensor, Tensor]]:
         """The text (b, n, d) as the blocks' keys and values (b, n, c)."""
@@ -109,9 +108,9 @@ class Pool(nn.Module):
         super().__init__()
         self.heads = split_among(heads, width)
         self.positional_embedding = nn.Parameter(torch.empty(1, width))
-        self.k_proj = nn.Linear(width, width)
-        self.q_proj = nn.Linear(width, width)
-        self.v_proj = nn.Linear(width, width)
+        self.k_proj = Linear(width, width)
+        self.q_proj = Linear(width, width)
+        self.v_proj = Linear(width, width)
 
     def forward(self, text: Tensor) -> Tensor:
         asking = text.mean(1, keepdim=True) + self.positional_embedding
@@ -126,7 +125,7 @@ class PooledText(nn.Module):
         super().__init__()
         self.norm1 = nn.LayerNorm(context)
         self.pool = Pool(context, heads)
-        self.proj = nn.Linear(context, time)
+        self.proj = Linear(context, time)
         self.norm2 = nn.LayerNorm(time)
 
     def forward(self, text: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ from limner.models._layers import (
     to_picture,
     to_tokens,
 )
+from limner.models._packed import Conv2d, GroupNorm, Linear
 
 __all__ = ["Autoencoder", "LibraryCodec", "renamed", "runs"]
 
@@ -62,9 +63,9 @@ class Attention(nn.Module):
 
     def __init__(self, width: int, groups: int) -> None:
         super().__init__()
-        self.group_norm = nn.GroupNorm(groups, width, _EPS)
-        self.to_q, self.to_k, self.to_v = (nn.Linear(width, width) for _ in range(3))
-        self.to_out = nn.ModuleList([nn.Linear(width, width)])
+        self.group_norm = GroupNorm(groups, width, _EPS)
+        self.to_q, self.to_k, self.to_v = (Linear(width, width) for _ in range(3))
+        self.to_out = nn.ModuleList([Linear(width, width)])
 
     def forward(self, x: Tensor) -> Tensor:
         tokens = to_tokens(self.group_norm(x))
@@ -115,15 +116,15 @@ class Encoder(nn.Module):
         self, widths: list[int], layers: int, latent: int, groups: int, attends: bool
     ) -> None:
         super().__init__()
-        self.conv_in = nn.Conv2d(3, widths[0], 3, padding=1)
+        self.conv_in = Conv2d(3, widths[0], 3, padding=1)
         self.down_blocks = nn.ModuleList()
         for i, width in enumerate(widths):
             sampler = Downsample(width, padded=False) if i < len(widths) - 1 else None
             inner = widths[max(i - 1, 0)]
             self.down_blocks.append(Block(inner, width, layers, groups, sampler))
         self.mid_block = Middle(widths[-1], groups, attends)
-        self.conv_norm_out = nn.GroupNorm(groups, widths[-1], _EPS)
-        self.conv_out = nn.Conv2d(widths[-1], 2 * latent, 3, padding=1)
+        self.conv_norm_out = GroupNorm(groups, widths[-1], _EPS)
+        self.conv_out = Conv2d(widths[-1], 2 * latent, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.conv_in(x)
@@ -139,15 +140,15 @@ class Decoder(nn.Module):
         self, widths: list[int], layers: int, latent: int, groups: int, attends: bool
     ) -> None:
         super().__init__()
-        self.conv_in = nn.Conv2d(latent, widths[-1], 3, padding=1)
+        self.conv_in = Conv2d(latent, widths[-1], 3, padding=1)
         self.mid_block = Middle(widths[-1], groups, attends)
         self.up_blocks = nn.ModuleList()
         for i in reversed(range(len(widths))):
             sampler = Upsample(widths[i]) if i > 0 else None
             inner = widths[min(i + 1, len(widths) - 1)]
             self.up_blocks.append(Block(inner, widths[i], layers + 1, groups, sampler))
-        self.conv_norm_out = nn.GroupNorm(groups, widths[0], _EPS)
-        self.conv_out = nn.Conv2d(widths[0], 3, 3, padding=1)
+        self.conv_norm_out = GroupNorm(groups, widths[0], _EPS)
+        self.conv_out = Conv2d(widths[0], 3, 3, padding=1)
 
     def forward(self, z: Tensor) -> Tensor:
         x = self.mid_block(self.conv_in(z))
@@ -167,8 +168,8 @@ class Autoencoder(nn.Module):
         self.encoder = Encoder(widths, layers, latent, groups, attends)
         self.decoder = Decoder(widths, layers, latent, groups, attends)
         quant, post = config.get("use_quant_conv", True), config.get("use_post_quant_conv", True)
-        self.quant_conv = nn.Conv2d(2 * latent, 2 * latent, 1) if quant else nn.Identity()
-        self.post_quant_conv = nn.Conv2d(latent, latent, 1) if post else nn.Identity()
+        self.quant_conv = Conv2d(2 * latent, 2 * latent, 1) if quant else nn.Identity()
+        self.post_quant_conv = Conv2d(latent, latent, 1) if post else nn.Identity()
 
     def encode(self, pictures: Tensor) -> Tensor:
         """(b, 3, h, w) in [-1, 1] → the latents' mean (b, c, h/f, w/f)."""

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from limner.errors import BadInput
+from limner.models._packed import Conv2d, GroupNorm, Linear
 
 __all__ = ["Downsample", "Resnet", "Upsample", "attend", "split_among", "to_picture", "to_tokens"]
 
@@ -52,13 +53,13 @@ class Resnet(nn.Module):
         scales: bool = False,
     ) -> None:
         super().__init__()
-        self.norm1 = nn.GroupNorm(groups, inner, eps)
-        self.conv1 = nn.Conv2d(inner, outer, 3, padding=1)
+        self.norm1 = GroupNorm(groups, inner, eps)
+        self.conv1 = Conv2d(inner, outer, 3, padding=1)
         self.scales = scales
-        self.time_emb_proj = nn.Linear(time, 2 * outer if scales else outer) if time else None
-        self.norm2 = nn.GroupNorm(groups, outer, eps)
-        self.conv2 = nn.Conv2d(outer, outer, 3, padding=1)
-        self.conv_shortcut = nn.Conv2d(inner, outer, 1) if inner != outer else None
+        self.time_emb_proj = Linear(time, 2 * outer if scales else outer) if time else None
+        self.norm2 = GroupNorm(groups, outer, eps)
+        self.conv2 = Conv2d(outer, outer, 3, padding=1)
+        self.conv_shortcut = Conv2d(inner, outer, 1) if inner != outer else None
 
     def forward(self, x: Tensor, time: Tensor | None = None) -> Tensor:
         """x (b, inner, h, w), SiLU of the time embedding (b, time) → (b, outer, h, w)."""
@@ -80,7 +81,7 @@ class Upsample(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(width, width, 3, padding=1)
+        self.conv = Conv2d(width, width, 3, padding=1)
 
     def forward(self, x: Tensor, size: torch.Size | None = None) -> Tensor:
         larger = size if size is not None else (2 * x.shape[2], 2 * x.shape[3])
@@ -92,7 +93,7 @@ class Downsample(nn.Module):
 
     def __init__(self, width: int, padded: bool) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(width, width, 3, stride=2, padding=1 if padded else 0)
+        self.conv = Conv2d(width, width, 3, stride=2, padding=1 if padded else 0)
         self.padded = padded
 
     def forward(self, x: Tensor) -> Tensor:

@@ -59,14 +59,21 @@ class TextToImage:
         return fingerprint(self.files)
 
     def to(self, device: str | torch.device, dtype: torch.dtype = torch.float32) -> TextToImage:
-        """The model on a device in a floating type, not compiled; itself where it is so already."""
+        """The model on a device in a floating type, not compiled; itself where it is so already.
+
+        The last one asked for is kept, since who paints again asks again.
+        """
         device = torch.device(device)
         if (device, dtype) == (self.device, self.dtype):
             return self
+        last: TextToImage | None = vars(self).get("_moved")
+        if last is not None and (device, dtype) == (last.device, last.dtype):
+            return last
         unet, text = _moved(self.unet, device, dtype), _moved(self.text_encoder, device, dtype)
         vae = _moved(self.vae, device, dtype)
         moved = replace(self, unet=unet, vae=vae, text_encoder=text, device=device, dtype=dtype)
         vars(moved)["fingerprint"] = self.fingerprint
+        vars(self)["_moved"] = moved
         return moved
 
     def compiled(self) -> TextToImage:

@@ -22,6 +22,7 @@ from torch.nn import functional
 
 from limner.models._attention import PooledText, Transformer
 from limner.models._layers import Downsample, Resnet, Upsample
+from limner.models._packed import Conv2d, GroupNorm, Linear
 from limner.prompt import Notice
 
 __all__ = ["COMPILER_CACHE", "UNet", "runs"]
@@ -94,8 +95,8 @@ class Told(NamedTuple):
 class TimeEmbedding(nn.Module):
     def __init__(self, inner: int, outer: int) -> None:
         super().__init__()
-        self.linear_1 = nn.Linear(inner, outer)
-        self.linear_2 = nn.Linear(outer, outer)
+        self.linear_1 = Linear(inner, outer)
+        self.linear_2 = Linear(outer, outer)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.linear_2(functional.silu(self.linear_1(x)))
@@ -145,7 +146,7 @@ class UNet(nn.Module):
         self.flip = bool(config.get("flip_sin_to_cos", True))
         self.shift = config.get("freq_shift", 0)
         self.width = widths[0]
-        self.conv_in = nn.Conv2d(config.get("in_channels", 4), widths[0], 3, padding=1)
+        self.conv_in = Conv2d(config.get("in_channels", 4), widths[0], 3, padding=1)
         self.time_embedding = TimeEmbedding(widths[0], time)
         self.add_embedding = None
         if config.get("addition_embed_type") == "text":
@@ -170,8 +171,8 @@ class UNet(nn.Module):
             up = None if i == len(widths) - 1 else Upsample(width)
             own = heads[-1 - i] if _UP[kind] else None
             self.up_blocks.append(Block(pairs, own, config, up))
-        self.conv_norm_out = nn.GroupNorm(groups, widths[0], config.get("norm_eps", 1e-5))
-        self.conv_out = nn.Conv2d(widths[0], config.get("out_channels", 4), 3, padding=1)
+        self.conv_norm_out = GroupNorm(groups, widths[0], config.get("norm_eps", 1e-5))
+        self.conv_out = Conv2d(widths[0], config.get("out_channels", 4), 3, padding=1)
         self._last: tuple[Tensor, Told] | None = None
         self._said: Callable[[Tensor, Tensor, Told], Tensor] = self.say
 
@@ -185,12 +186,15 @@ class UNet(nn.Module):
 
         Where it cannot be (no C++ compiler, a damaged cache) it runs on as it is, with a Notice.
         """
+        from torch._inductor import config
+
         twin = copy.copy(self)
         compiled = torch.compile(twin.say, dynamic=False)
 
         def said(x: Tensor, timesteps: Tensor, told: Told) -> Tensor:
             try:
-                return compiled(x, timesteps, told)
+                with config.patch(freezing=True):  # weights are constants, in the kernels' layout
+                    return compiled(x, timesteps, told)
             except torch._dynamo.exc.TorchDynamoException as error:
                 reason = str(error).strip().split("\n")[0][:200]
                 text = f"painting without compiling, which failed ({reason}); its cache is at"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 from limner.errors import BadInput
@@ -23,6 +24,7 @@ def folder(part: str) -> Path:
     return path
 
 
+@cache
 def embedded() -> TextToImage:
-    """limner's own text-to-image model; float32, on the CPU."""
+    """limner's own text-to-image model, opened once; float32, on the CPU."""
     return replace(diffusers(folder("diffusion")), name="embedded")

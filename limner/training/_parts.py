@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from safetensors import SafetensorError
 from torch import Tensor
@@ -14,7 +14,16 @@ from limner.errors import BadInput
 from limner.levels import alpha_bars, zero_terminal
 from limner.training._quiet import quiet, save_tokenizer
 
-__all__ = ["Parts", "build_unet", "folders", "open_parts", "schedule", "scheduler"]
+__all__ = [
+    "Parts",
+    "Sources",
+    "build_unet",
+    "open_autoencoder",
+    "open_parts",
+    "schedule",
+    "scheduler",
+    "sources",
+]
 
 
 @dataclass(frozen=True)
@@ -56,7 +65,7 @@ class Parts:
 
 
 def build_unet(
-    widths: tuple[int, ...] = (80, 160, 288),
+    widths: tuple[int, ...] = (80, 160, 256),
     latent_channels: int = 8,
     text_width: int = 256,
     side: int = 16,
@@ -107,16 +116,26 @@ def scheduler(prediction: str) -> Any:
     )
 
 
-def folders(clip: str, autoencoder: str, start: str | None) -> tuple[Path, Path]:
-    """Where the words (text encoder, tokenizer) and the autoencoder come from, or BadInput.
+class Sources(NamedTuple):
+    """The folders from which a training takes its parts."""
 
-    A model to start from brings its own words, and its own autoencoder unless another is named.
-    """
-    words = _folder(start or clip, "diffusion" if start else "clip")
-    if start and autoencoder == "embedded":
-        return words, words / "vae"
-    vae = _folder(autoencoder, "diffusion")
-    return words, vae / "vae" if (vae / "model_index.json").is_file() else vae
+    clip: Path | None  # of the words (text encoder, tokenizer); None: those of `start`
+    autoencoder: Path
+    start: Path | None  # of the U-Net; None: a new one
+
+
+def sources(clip: str | None, autoencoder: str | None, start: str | None) -> Sources:
+    """By name, where None is the model to start from, or else the embedded one; or BadInput."""
+    begun = _folder(start, "diffusion") if start else None
+    words = None if begun and clip is None else _folder(clip or "embedded", "clip")
+    if begun and autoencoder is None:
+        return Sources(words, begun / "vae", begun)
+    return Sources(words, _autoencoder_folder(autoencoder or "embedded"), begun)
+
+
+def _autoencoder_folder(name: str) -> Path:
+    folder = _folder(name, "diffusion")
+    return folder / "vae" if (folder / "model_index.json").is_file() else folder
 
 
 def _folder(name: str, part: str) -> Path:
@@ -130,30 +149,44 @@ def _folder(name: str, part: str) -> Path:
     raise BadInput(f"no model folder at {name!r}: give one that limner train wrote, or embedded")
 
 
-def open_parts(words: Path, autoencoder: Path, *, start: bool, pixels: int) -> Parts:
-    """Opens what ``folders`` named; only safetensors are read.
+def open_parts(found: Sources, pixels: int) -> Parts:
+    """Opens what ``sources`` found; only safetensors are read.
 
-    The U-Net is that of ``words``, or with ``start`` False a new one for pictures of ``pixels``.
+    pixels: side of the pictures for which a new U-Net is built.
     """
-    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
     from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
     from transformers import CLIPTextModel, CLIPTokenizer
 
-    vae: Any = _opened(AutoencoderKL, autoencoder).eval().requires_grad_(False)
-    channels = vae.config.latent_channels
-    if start:
-        text = _opened(CLIPTextModel, words, "text_encoder")
-        unet = _opened(UNet2DConditionModel, words, "unet")
-        if unet.config.in_channels != channels:
-            raise BadInput(
-                f"the U-Net in {str(words)!r} takes {unet.config.in_channels} channels, "
-                f"{str(autoencoder)!r} gives {channels}: name the autoencoder it was trained with"
-            )
-        return Parts(unet, text, CLIPTokenizer.from_pretrained(words / "tokenizer"), vae)
-    text = _opened(CLIPTextModel, words)
-    side = pixels // 2 ** (len(vae.config.block_out_channels) - 1)
-    unet = build_unet(latent_channels=channels, text_width=text.config.hidden_size, side=side)
-    return Parts(unet, text, CLIPTokenizer.from_pretrained(words), vae)
+    vae = open_autoencoder(str(found.autoencoder)).eval().requires_grad_(False)
+    if found.clip:
+        text = _opened(CLIPTextModel, found.clip)
+        tokenizer = CLIPTokenizer.from_pretrained(found.clip)
+    else:
+        assert found.start is not None  # whose words they are
+        text = _opened(CLIPTextModel, found.start, "text_encoder")
+        tokenizer = CLIPTokenizer.from_pretrained(found.start / "tokenizer")
+    channels, width = vae.config.latent_channels, text.config.hidden_size
+    if found.start is None:
+        side = pixels // 2 ** (len(vae.config.block_out_channels) - 1)
+        return Parts(
+            build_unet(latent_channels=channels, text_width=width, side=side), text, tokenizer, vae
+        )
+    unet = _opened(UNet2DConditionModel, found.start, "unet")
+    takes = (unet.config.in_channels, unet.config.cross_attention_dim)
+    if takes != (channels, width):
+        raise BadInput(
+            f"the U-Net in {str(found.start)!r} takes {takes[0]} channels and words of {takes[1]} "
+            f"numbers, {str(found.autoencoder)!r} gives {channels} and the words have {width}: "
+            "name the autoencoder and the clip it was trained with"
+        )
+    return Parts(unet, text, tokenizer, vae)
+
+
+def open_autoencoder(name: str) -> Any:
+    """diffusers' AutoencoderKL of a folder of its own or of Stable Diffusion's, or embedded."""
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+
+    return _opened(AutoencoderKL, _autoencoder_folder(name))
 
 
 def _opened(kind: Any, folder: Path, part: str = "") -> Any:

@@ -27,6 +27,7 @@ from limner.training._coders import (
     build_vq,
 )
 from limner.training._data import Captioned, drawing, to_tensor
+from limner.training._parts import open_autoencoder
 from limner.training.loop import Plan, Progress, flush_denormals, open_run, train
 
 __all__ = ["Autoencoder", "PatchDiscriminator", "autoencoder", "build_kl", "build_vq", "sharpness"]
@@ -188,6 +189,8 @@ def autoencoder(
     perceptual_weight: float = 0.1,
     adversarial_from: int | None = None,
     adversarial_weight: float = 0.1,
+    start: str | None = None,
+    encoder_learns: bool = True,
     resume: bool = False,
 ) -> Iterator[Progress]:
     """Train an autoencoder on pictures; ``run/model`` is a diffusers folder.
@@ -201,6 +204,9 @@ def autoencoder(
         perceptual_weight: its weight.
         adversarial_from: the step at which the discriminator joins; without it there is none.
         adversarial_weight: its weight, before the adaptive factor.
+        start: AutoencoderKL or Stable Diffusion folder to go on from (kl), or embedded.
+        encoder_learns: train the encoder, too; else the latents stay as they are, and with them
+            whatever was trained on them.
         resume: go on from the last checkpoint in the run's folder.
     """
     flush_denormals()
@@ -212,10 +218,17 @@ def autoencoder(
         raise BadInput(f"crop {crop}: give a multiple of 8 from 16 to {data.size}, their side")
     if latent_channels < 1:
         raise BadInput(f"latent_channels {latent_channels}: give at least 1")
+    if start and kind != "kl":
+        raise BadInput(f"start {start!r} with kind {kind}: only kl can go on from a folder")
+    begun = open_autoencoder(start) if start else None
     perceptual = ClipFeatures(clip) if clip else None
     open_run(run, resume)
     torch.manual_seed(plan.seed)
-    model = build_kl(latent_channels=latent_channels) if kind == "kl" else build_vq()
+    new = build_vq() if kind == "vq" else build_kl(latent_channels=latent_channels)
+    model = begun or new
+    if not encoder_learns:
+        for part in (model.encoder, model.quant_conv):
+            part.requires_grad_(False)
     recipe = Autoencoder(
         Captioned(data, plan.seed),
         model,

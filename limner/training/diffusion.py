@@ -28,7 +28,7 @@ from limner.prompt import words
 from limner.samplers.dpmpp_2m import dpmpp_2m
 from limner.training._data import Captioned, drawing
 from limner.training._latents import Latents, encode
-from limner.training._parts import Parts, build_unet, folders, open_parts, schedule, scheduler
+from limner.training._parts import Parts, build_unet, open_parts, schedule, scheduler, sources
 from limner.training._processes import processes
 from limner.training.loop import Plan, Progress, flush_denormals, open_run, train
 
@@ -198,8 +198,8 @@ def diffusion(
     run: Path,
     plan: Plan,
     *,
-    clip: str = "embedded",
-    autoencoder: str = "embedded",
+    clip: str | None = None,
+    autoencoder: str | None = None,
     start: str | None = None,
     text_learns: bool = True,
     prediction: str = "v_prediction",
@@ -210,10 +210,10 @@ def diffusion(
     """Train latent diffusion on captioned pictures; ``run/model`` is a Stable Diffusion folder.
 
     Args:
-        clip: CLIP folder whose text tower conditions the U-Net at first, or embedded.
-        autoencoder: AutoencoderKL folder, or embedded.
-        start: Stable Diffusion folder to go on from, or embedded. It brings its U-Net, words and
-            autoencoder.
+        clip: CLIP folder whose text tower the words are at first, or embedded; without it those
+            of the model to start from, else of the embedded CLIP.
+        autoencoder: AutoencoderKL folder, or embedded; without it as for clip.
+        start: Stable Diffusion folder to go on from, or embedded; without it the U-Net is new.
         text_learns: train the text encoder, too; else it stays as it is.
         prediction: v_prediction, epsilon or flow.
         latents: how many pictures are encoded beforehand and learned from in turn.
@@ -224,10 +224,10 @@ def diffusion(
         raise BadInput(f"prediction {prediction!r}: give {', '.join(PREDICTIONS)}")
     if latents < 1:
         raise BadInput(f"latents {latents}: give at least 1")
-    found = folders(clip, autoencoder, start)
+    found = sources(clip, autoencoder, start)
     open_run(run, resume)
     torch.manual_seed(plan.seed)
-    parts = open_parts(*found, start=start is not None, pixels=data.size)
+    parts = open_parts(found, data.size)
     kept = _latents(data, parts.autoencoder, run / "latents", latents, watch)
     recipe = Diffusion(
         Captioned(kept, plan.seed),

@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import torch
 from safetensors import SafetensorError
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from limner.errors import BadInput, LimnerError
 from limner.training import Recipe, _checkpoint
@@ -135,7 +136,8 @@ class _Training:
         for name, player in self.players.items():
             for module in self.recipe.players.values():  # one's loss may reach another's weights
                 module.zero_grad(set_to_none=True)
-            with torch.autocast(device, torch.bfloat16, enabled=self.plan.precision == "bf16"):
+            half = torch.autocast(device, torch.bfloat16, enabled=self.plan.precision == "bf16")
+            with half, _attention(device):
                 logged |= self.recipe.learn(name, batch, step, self.accelerator.backward)
             logged[f"{name}_gradient"] = player.move(step, self.plan, self.accelerator)
         values = torch.stack([value.detach().float() for value in logged.values()])
@@ -209,6 +211,11 @@ class _Training:
                 shutil.rmtree(final, ignore_errors=True)
                 draft.rename(final)
         self.accelerator.wait_for_everyone()
+
+
+def _attention(device: str) -> AbstractContextManager[Any]:
+    """On a CPU, plain products: the fused attention's backward makes steps 12% longer."""
+    return sdpa_kernel(SDPBackend.MATH) if device == "cpu" else nullcontext()
 
 
 def _step_of(line: str) -> float:

@@ -60,6 +60,23 @@ def test_it_sees_what_is_there_also_through_blur_and_noise(eye: Eye) -> None:
             assert right(eye.answers(soft, prompt.scene)), prompt.words
 
 
+@pytest.mark.parametrize(
+    "said, seed",
+    [
+        ("a hedgehog below a cat at night", 131),  # a moon where none of the known ones stands
+        ("a hedgehog riding a car at night", 150),
+        ("an astronaut holding a banana on a yellow background", 156),  # yellow on yellow
+        ("a white cube on top of a brown torus", 210),  # white on nearly white
+        ("three white spheres at night", 235),  # one large grey thing explains all three a little
+        ("four grey cones on the sea", 248),  # before a bright sky and before dark water
+        ("a small brown cone in space", 269),
+    ],
+)
+def test_it_sees_what_is_hard_to_see(eye: Eye, said: str, seed: int) -> None:
+    scene = BY_WORDS[said].scene
+    assert right(eye.answers(true(eye, scene, seed), scene))
+
+
 def test_it_does_not_see_what_was_asked_for_in_another_picture(eye: Eye) -> None:
     plain = [prompt for prompt in UNSTYLED if prompt.kind != "material"]
     some = plain[3::28]

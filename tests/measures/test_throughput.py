@@ -61,7 +61,7 @@ def test_a_run_beside_diffusers(sd_folder: Get, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(sys.modules["limner.tasks.generate"], "generate", quick)
     found = throughput(
         sd_folder("own"), batches=(1, 2), steps=1, rounds=1, compile=True,
-        pipelines=("float32",),
+        precision="float32", pipelines=("float32",),
     )  # fmt: skip
     names = ["limner", "limner compiled", "diffusers float32"]
     assert list(found.speeds) == names

@@ -280,9 +280,27 @@ def test_first_weights_let_the_picture_through():
     assert drawn.isfinite().all() and drawn.std() > 0.05
 
 
+def test_a_decoder_learns_on_while_the_latents_stay(tmp_path):
+    from safetensors.torch import load_file
+
+    first, second = replace(PLAN, steps=1), replace(PLAN, steps=2)
+    list(autoencoder(Bars(), tmp_path / "a", first, crop=16))
+    begun = str(tmp_path / "a" / "model")
+    list(autoencoder(Bars(), tmp_path / "b", second, crop=16, start=begun, encoder_learns=False))
+    before, after = (
+        load_file(tmp_path / run / "model" / "diffusion_pytorch_model.safetensors") for run in "ab"
+    )
+    assert before.keys() == after.keys()
+    for name, weight in before.items():
+        stays = name.startswith(("encoder.", "quant_conv."))
+        assert torch.equal(after[name], weight) == stays or weight.std() == 0, name
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        (dict(kind="vq", start="somewhere"), "only kl can go on"),
+        (dict(start="nowhere/at-all"), "no model folder at 'nowhere/at-all'"),
         (dict(kind="gan"), "kind 'gan': give kl or vq"),
         (dict(crop=8), "crop 8"),
         (dict(crop=20), "multiple of 8"),

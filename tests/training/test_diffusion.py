@@ -1,5 +1,6 @@
 import json
 import math
+import shutil
 import sys
 from dataclasses import replace
 from functools import partial
@@ -211,11 +212,18 @@ def test_a_preview_is_what_generate_paints(model_folder):
     from limner.tasks.generate import generate
 
     tested = recipe()
-    opened = _parts.open_parts(model_folder, model_folder / "vae", start=True, pixels=32)
+    opened = _parts.open_parts(_parts.sources(None, None, str(model_folder)), 32)
     tested.unet, tested.text_encoder = opened.unet.eval(), opened.text_encoder.eval()
     with torch.no_grad():
         (ours,) = tested.paint(["a red bar"], steps=4, scale=3.0)
-    options = dict(seed=3, steps=4, guidance_scale=3.0, size=(32, 32), model=str(model_folder))
+    options = dict(
+        seed=3,
+        steps=4,
+        guidance_scale=3.0,
+        size=(32, 32),
+        model=str(model_folder),
+        precision="float32",
+    )
     (theirs,) = generate("a red bar", **options)
     assert psnr(ours, theirs.pixels) > 60
 
@@ -280,6 +288,21 @@ def test_start_goes_on_from_a_folder(tmp_path, model_folder):
         (f / "tokenizer" / "tokenizer.json").read_text() for f in (model_folder, tmp_path / "model")
     ]
     assert words[0] == words[1]
+
+
+def test_start_with_a_clip_takes_the_words_of_that_clip(tmp_path, model_folder):
+    from safetensors.torch import load_file, save_file
+
+    clip = Path(shutil.copytree(model_folder / "text_encoder", tmp_path / "clip"))
+    shutil.copytree(model_folder / "tokenizer", clip, dirs_exist_ok=True)
+    given = {name: weight / 2 for name, weight in load_file(clip / "model.safetensors").items()}
+    save_file(given, clip / "model.safetensors", {"format": "pt"})
+    plan = replace(PLAN, steps=1, learning_rate=1e-9)
+    options = dict(start=str(model_folder), clip=str(clip), latents=32)
+    list(diffusion(Bars(), tmp_path / "run", plan, **options))
+    learned = load_file(tmp_path / "run" / "model" / "text_encoder" / "model.safetensors")
+    for name, weight in learned.items():
+        torch.testing.assert_close(weight, given[name], atol=1e-6, rtol=1e-4)
 
 
 @pytest.mark.parametrize(
