@@ -15,15 +15,28 @@ from limner.models._packed import Conv2d, GroupNorm, Linear
 __all__ = ["PooledText", "Transformer"]
 
 
-class Attention(nn.Module):
-    """Of d-wide tokens over themselves or, with `context` wide ones, over the text."""
+class SelfAttention(nn.Module):
+    """Of d-wide tokens over themselves."""
 
-    def __init__(self, width: int, heads: int, context: int | None = None) -> None:
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = split_among(heads, width)
+        self.to_qkv = Linear(width, 3 * width, bias=False)
+        self.to_out = nn.ModuleList([Linear(width, width)])
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return self.to_out[0](attend(*self.to_qkv(tokens).chunk(3, dim=2), self.heads))
+
+
+class CrossAttention(nn.Module):
+    """Of d-wide tokens over the text, `context` wide."""
+
+    def __init__(self, width: int, heads: int, context: int) -> None:
         super().__init__()
         self.heads = split_among(heads, width)
         self.to_q = Linear(width, width, bias=False)
-        self.to_k = Linear(context or width, width, bias=False)
-        self.to_v = Linear(context or width, width, bias=False)
+        self.to_k = Linear(context, width, bias=False)
+        self.to_v = Linear(context, width, bias=False)
         self.to_out = nn.ModuleList([Linear(width, width)])
 
     def forward(self, tokens: Tensor, keys: Tensor, values: Tensor) -> Tensor:
@@ -56,16 +69,14 @@ class TransformerBlock(nn.Module):
     def __init__(self, width: int, heads: int, context: int) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(width)
-        self.attn1 = Attention(width, heads)
+        self.attn1 = SelfAttention(width, heads)
         self.norm2 = nn.LayerNorm(width)
-        self.attn2 = Attention(width, heads, context)
+        self.attn2 = CrossAttention(width, heads, context)
         self.norm3 = nn.LayerNorm(width)
         self.ff = FeedForward(width)
 
     def forward(self, tokens: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        inside = self.norm1(tokens)
-        own = self.attn1.to_k(inside), self.attn1.to_v(inside)
-        tokens = tokens + self.attn1(inside, *own)
+        tokens = tokens + self.attn1(self.norm1(tokens))
         tokens = tokens + self.attn2(self.norm2(tokens), keys, values)
         return tokens + self.ff(self.norm3(tokens))
 

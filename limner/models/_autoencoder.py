@@ -77,7 +77,7 @@ class Middle(nn.Module):
     def __init__(self, width: int, groups: int, attends: bool) -> None:
         super().__init__()
         self.attentions = nn.ModuleList([Attention(width, groups)] if attends else [])
-        self.resnets = nn.ModuleList([Resnet(width, width, 0, groups, _EPS) for _ in range(2)])
+        self.resnets = nn.ModuleList([Resnet(width, width, groups, _EPS) for _ in range(2)])
 
     def forward(self, x: Tensor) -> Tensor:
         for layer in (self.resnets[0], *self.attentions, self.resnets[1]):
@@ -99,7 +99,7 @@ class Block(nn.Module):
         super().__init__()
         widths = [inner] + [outer] * layers
         pairs = list(pairwise(widths))
-        self.resnets = nn.ModuleList([Resnet(a, b, 0, groups, _EPS) for a, b in pairs])
+        self.resnets = nn.ModuleList([Resnet(a, b, groups, _EPS) for a, b in pairs])
         self.downsamplers = nn.ModuleList([sampler] if isinstance(sampler, Downsample) else [])
         self.upsamplers = nn.ModuleList([sampler] if isinstance(sampler, Upsample) else [])
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from limner.errors import BadInput
-from limner.models._packed import Conv2d, GroupNorm, Linear
+from limner.models._packed import Conv2d, GroupNorm
 
 __all__ = ["Downsample", "Resnet", "Upsample", "attend", "split_among", "to_picture", "to_tokens"]
 
@@ -37,17 +37,16 @@ def attend(q: Tensor, k: Tensor, v: Tensor, heads: int, *, causal: bool = False)
 
 
 class Resnet(nn.Module):
-    """Norm, SiLU, convolution, twice, around a skip; a `time` width of 0 leaves the time out.
+    """Norm, SiLU, convolution, twice, around a skip.
 
-    The time is added in the middle; where it `scales`, it scales and shifts what the second norm
-    gives (Dhariwal & Nichol 2021, §3).
+    The time, if any, is added in the middle; where it `scales`, it scales and shifts what the
+    second norm gives (Dhariwal & Nichol 2021, §3).
     """
 
     def __init__(
         self,
         inner: int,
         outer: int,
-        time: int,
         groups: int,
         eps: float,
         scales: bool = False,
@@ -55,23 +54,21 @@ class Resnet(nn.Module):
         super().__init__()
         self.norm1 = GroupNorm(groups, inner, eps)
         self.conv1 = Conv2d(inner, outer, 3, padding=1)
-        self.scales = scales
-        self.time_emb_proj = Linear(time, 2 * outer if scales else outer) if time else None
+        self.scales, self.told = scales, 2 * outer if scales else outer
         self.norm2 = GroupNorm(groups, outer, eps)
         self.conv2 = Conv2d(outer, outer, 3, padding=1)
         self.conv_shortcut = Conv2d(inner, outer, 1) if inner != outer else None
 
     def forward(self, x: Tensor, time: Tensor | None = None) -> Tensor:
-        """x (b, inner, h, w), SiLU of the time embedding (b, time) → (b, outer, h, w)."""
+        """x (b, inner, h, w), the time (b, told) → (b, outer, h, w)."""
         inside = self.conv1(functional.silu(self.norm1(x)))
-        told = None if self.time_emb_proj is None else self.time_emb_proj(time)[:, :, None, None]
-        if told is None:
+        if time is None:
             inside = self.norm2(inside)
         elif self.scales:
-            scale, shift = told.chunk(2, 1)
+            scale, shift = time[:, :, None, None].chunk(2, 1)
             inside = self.norm2(inside) * (1 + scale) + shift
         else:
-            inside = self.norm2(inside + told)
+            inside = self.norm2(inside + time[:, :, None, None])
         inside = self.conv2(functional.silu(inside))
         return inside + (x if self.conv_shortcut is None else self.conv_shortcut(x))
 

@@ -17,6 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from limner.errors import BadInput
+
 __all__ = ["Conv2d", "GroupNorm", "Linear"]
 
 _SMALL = 64  # pixels of a map, from which on a norm gains by going to channels-first and back
@@ -82,7 +84,7 @@ class Conv2d(nn.Module):
         """(b, inner, h, w) → (b, outer, h', w')."""
         if not _runs_packed(x, self.weight):
             return functional.conv2d(x, self.weight, self.bias, self.stride, self.padding)
-        where = (self.padding, self.stride, [1, 1], 1)
+        where: list[Any] = [self.padding, self.stride, [1, 1], 1]
 
         def make(weight: Tensor) -> Tensor:
             reorder = torch._C._nn.mkldnn_reorder_conv2d_weight  # type: ignore[attr-defined]
@@ -124,6 +126,8 @@ class GroupNorm(nn.Module):
 
     def __init__(self, groups: int, width: int, eps: float) -> None:
         super().__init__()
+        if not isinstance(groups, int) or groups < 1 or width % groups:
+            raise BadInput(f"a width of {width} cannot be split among {groups} groups")
         self.weight = nn.Parameter(torch.empty(width))
         self.bias = nn.Parameter(torch.empty(width))
         self.groups, self.eps = groups, eps

@@ -1,9 +1,10 @@
 """The U-Net of Stable Diffusion 1.x and 2.x (Rombach et al. 2022), for running, not for training.
 
-It reads the weights and the config.json of diffusers' UNet2DConditionModel and computes the same
-(a test holds the two together). It is here because importing diffusers' class takes longer than
-painting a picture, and because what depends only on the text (the keys and values of
-cross-attention, the pooled text) is worked out here once a prompt instead of once a step.
+It reads the config.json of diffusers' UNet2DConditionModel and its weights, as `_gather.py` puts
+them together, and computes the same (a test holds the two together). It is here because importing
+diffusers' class takes longer than painting a picture, and because what depends only on the text
+(the keys and values of cross-attention, the pooled text) is worked out here once a prompt instead
+of once a step.
 """
 
 from __future__ import annotations
@@ -114,10 +115,10 @@ class Block(nn.Module):
         attentions: int | None = None,  # as many as resnets; one fewer in the middle
     ) -> None:
         super().__init__()
-        time, groups = 4 * config["block_out_channels"][0], config.get("norm_num_groups", 32)
-        eps, context = config.get("norm_eps", 1e-5), config.get("cross_attention_dim", 1280)
+        groups, eps = config.get("norm_num_groups", 32), config.get("norm_eps", 1e-5)
+        context = config.get("cross_attention_dim", 1280)
         scales = config.get("resnet_time_scale_shift") == "scale_shift"
-        resnets = [Resnet(a, b, time, groups, eps, scales) for a, b in widths]
+        resnets = [Resnet(a, b, groups, eps, scales) for a, b in widths]
         self.resnets = nn.ModuleList(resnets)
         if heads:
             count = len(widths) if attentions is None else attentions
@@ -173,6 +174,8 @@ class UNet(nn.Module):
             self.up_blocks.append(Block(pairs, own, config, up))
         self.conv_norm_out = GroupNorm(groups, widths[0], config.get("norm_eps", 1e-5))
         self.conv_out = Conv2d(widths[0], config.get("out_channels", 4), 3, padding=1)
+        self.told = [cast(Resnet, resnet).told for block in self._all() for resnet in block.resnets]
+        self.time_projections = Linear(time, sum(self.told))
         self._last: tuple[Tensor, Told] | None = None
         self._said: Callable[[Tensor, Tensor, Told], Tensor] = self.say
 
@@ -228,31 +231,35 @@ class UNet(nn.Module):
         return Told(pooled, [layer.told(text) for layer in self._transformers()])
 
     def _transformers(self) -> Iterator[Transformer]:
-        for block in (*_blocks(self.down_blocks), self.mid_block, *_blocks(self.up_blocks)):
+        for block in self._all():
             for attention in block.attentions:
                 yield cast(Transformer, attention)
+
+    def _all(self) -> list[Block]:
+        """Its blocks, as they run."""
+        return [*_blocks(self.down_blocks), self.mid_block, *_blocks(self.up_blocks)]
 
     def say(self, x: Tensor, timesteps: Tensor, told: Told) -> Tensor:
         """What the network predicts of x (b, c, h, w)."""
         time = self.time_embedding(self._waves(timesteps).to(x.dtype))
         time = functional.silu(time if told.pooled is None else time + told.pooled)
-        states = iter(told.states)
+        states, times = iter(told.states), iter(self.time_projections(time).split(self.told, 1))
         x = self.conv_in(x.contiguous(memory_format=torch.channels_last))
         skips = [x]
         for block in _blocks(self.down_blocks):
             for resnet, attention in block.each():
-                x = resnet(x, time)
+                x = resnet(x, next(times))
                 x = x if attention is None else attention(x, next(states))
                 skips.append(x)
             for downsample in block.downsamplers:
                 x = downsample(x)
                 skips.append(x)
         for resnet, attention in self.mid_block.each():
-            x = resnet(x, time)
+            x = resnet(x, next(times))
             x = x if attention is None else attention(x, next(states))
         for block in _blocks(self.up_blocks):
             for resnet, attention in block.each():
-                x = resnet(torch.cat([x, skips.pop()], 1), time)
+                x = resnet(torch.cat([x, skips.pop()], 1), next(times))
                 x = x if attention is None else attention(x, next(states))
             for upsample in block.upsamplers:
                 x = upsample(x, skips[-1].shape[2:])

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from limner.errors import BadInput
 from limner.levels import SCHEDULES, alpha_bars, zero_terminal
 from limner.models import _autoencoder, _folder, _unet
+from limner.models._gather import gathered
 from limner.models._text_to_image import TextToImage
 from limner.models._tokenizer import open_tokenizer
 from limner.models._transformer import TextTower
@@ -99,7 +100,7 @@ def _whole(value: Any, what: str, folder: Path) -> int:
 def _open_unet(config: dict[str, Any], folder: Path) -> nn.Module:
     state = _folder.weights(folder)
     if _unet.runs(config):
-        return _folder.assembled(_unet.UNet, config, state, folder)
+        return _folder.assembled(_unet.UNet, config, gathered(state), folder)
     return _folder.assembled(_library_unet, config, state, folder)
 
 

@@ -145,7 +145,7 @@ def test_broken_descriptions(copy: Path, file: str, text: str | None) -> None:
         ("unet/config.json", {"layers_per_block": 10**6}, "layers_per_block = 1000000"),
         ("unet/config.json", {"layers_per_block": 3}, "not those of its config"),
         ("unet/config.json", {"block_out_channels": [32, 64]}, "not those of its config"),
-        ("unet/config.json", {"norm_num_groups": 7}, "not usable"),
+        ("unet/config.json", {"norm_num_groups": 7}, "split among 7 groups"),
         ("unet/config.json", {"attention_head_dim": 5}, "5 heads"),
         ("unet/config.json", {"sample_size": "big"}, "sample_size = 'big'"),
         ("vae/config.json", {"block_out_channels": ["a", "b", "c"]}, "not usable"),
