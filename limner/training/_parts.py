@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from safetensors import SafetensorError
 from torch import Tensor
 
 from limner.errors import BadInput
 from limner.levels import alpha_bars, zero_terminal
-from limner.training._quiet import quiet, save_tokenizer
+from limner.training._quiet import open_part, quiet, save_tokenizer
 
 __all__ = [
     "Parts",
     "Sources",
     "build_unet",
+    "model_folder",
     "open_autoencoder",
     "open_parts",
     "schedule",
@@ -126,19 +126,19 @@ class Sources(NamedTuple):
 
 def sources(clip: str | None, autoencoder: str | None, start: str | None) -> Sources:
     """By name, where None is the model to start from, or else the embedded one; or BadInput."""
-    begun = _folder(start, "diffusion") if start else None
-    words = None if begun and clip is None else _folder(clip or "embedded", "clip")
+    begun = model_folder(start, "diffusion") if start else None
+    words = None if begun and clip is None else model_folder(clip or "embedded", "clip")
     if begun and autoencoder is None:
         return Sources(words, begun / "vae", begun)
     return Sources(words, _autoencoder_folder(autoencoder or "embedded"), begun)
 
 
 def _autoencoder_folder(name: str) -> Path:
-    folder = _folder(name, "diffusion")
+    folder = model_folder(name, "diffusion")
     return folder / "vae" if (folder / "model_index.json").is_file() else folder
 
 
-def _folder(name: str, part: str) -> Path:
+def model_folder(name: str, part: str) -> Path:
     """A model's folder that is there; ``part`` is what ``embedded`` means."""
     from limner.models.embedded import folder as embedded
 
@@ -159,11 +159,11 @@ def open_parts(found: Sources, pixels: int) -> Parts:
 
     vae = open_autoencoder(str(found.autoencoder)).eval().requires_grad_(False)
     if found.clip:
-        text = _opened(CLIPTextModel, found.clip)
+        text = open_part(CLIPTextModel, found.clip)
         tokenizer = CLIPTokenizer.from_pretrained(found.clip)
     else:
         assert found.start is not None  # whose words they are
-        text = _opened(CLIPTextModel, found.start, "text_encoder")
+        text = open_part(CLIPTextModel, found.start, "text_encoder")
         tokenizer = CLIPTokenizer.from_pretrained(found.start / "tokenizer")
     channels, width = vae.config.latent_channels, text.config.hidden_size
     if found.start is None:
@@ -171,7 +171,7 @@ def open_parts(found: Sources, pixels: int) -> Parts:
         return Parts(
             build_unet(latent_channels=channels, text_width=width, side=side), text, tokenizer, vae
         )
-    unet = _opened(UNet2DConditionModel, found.start, "unet")
+    unet = open_part(UNet2DConditionModel, found.start, "unet")
     takes = (unet.config.in_channels, unet.config.cross_attention_dim)
     if takes != (channels, width):
         raise BadInput(
@@ -186,15 +186,4 @@ def open_autoencoder(name: str) -> Any:
     """diffusers' AutoencoderKL of a folder of its own or of Stable Diffusion's, or embedded."""
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 
-    return _opened(AutoencoderKL, _autoencoder_folder(name))
-
-
-def _opened(kind: Any, folder: Path, part: str = "") -> Any:
-    try:
-        with quiet():
-            return kind.from_pretrained(folder, subfolder=part, use_safetensors=True)
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        told = str(error).splitlines()[0][:200]
-        raise BadInput(
-            f"no {kind.__name__} can be read from {str(folder / part)!r}: {told}"
-        ) from None
+    return open_part(AutoencoderKL, _autoencoder_folder(name))

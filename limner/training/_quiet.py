@@ -1,4 +1,4 @@
-"""transformers and diffusers without bars and remarks, and a tokenizer without a trace of use."""
+"""What diffusers and transformers open and save, without their bars, remarks and traces of use."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-__all__ = ["quiet", "save_tokenizer"]
+from safetensors import SafetensorError
+
+from limner.errors import BadInput
+
+__all__ = ["open_part", "quiet", "save_tokenizer"]
 
 
 @contextmanager
@@ -35,3 +39,15 @@ def save_tokenizer(tokenizer: Any, folder: Path) -> None:
     tokenizer.backend_tokenizer.no_padding()
     tokenizer.backend_tokenizer.no_truncation()
     tokenizer.save_pretrained(folder)
+
+
+def open_part(kind: Any, folder: Path, part: str = "") -> Any:
+    """A network of diffusers or transformers, from safetensors alone, or BadInput."""
+    try:
+        with quiet():
+            return kind.from_pretrained(folder, subfolder=part, use_safetensors=True)
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        told = str(error).splitlines()[0][:200]
+        raise BadInput(
+            f"no {kind.__name__} can be read from {str(folder / part)!r}: {told}"
+        ) from None

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from limner.errors import BadInput
-from limner.training._quiet import quiet
+from limner.training._quiet import open_part, quiet
 
-__all__ = ["Towers", "build", "check", "save_towers"]
+__all__ = ["Towers", "build", "check", "open_towers", "save_towers"]
 
 HEAD_WIDTH = 64  # numbers of a state that one head of attention sees
 
@@ -124,6 +124,33 @@ def _transformers_clip(
     }
     vision = both | {"image_size": size, "patch_size": patch}
     return CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=width))
+
+
+def open_towers(folder: Path) -> tuple[Towers, Any, dict[str, Any]]:
+    """Towers, ``CLIPModel`` and the arguments of ``build`` from a folder that ``save_towers`` made.
+
+    Raises BadInput where it is not one, or of other towers than transformers'.
+    """
+    from transformers import CLIPModel
+
+    model = open_part(CLIPModel, folder)
+    text, vision = model.config.text_config, model.config.vision_config
+    built: dict[str, Any] = {
+        "vocabulary": text.vocab_size,
+        "end": text.eos_token_id,
+        "tower": "vit",
+        "text": "transformer",
+        "length": text.max_position_embeddings,
+        "size": vision.image_size,
+        "width": vision.hidden_size,
+        "layers": vision.num_hidden_layers,
+        "patch": vision.patch_size,
+    }
+    pictures = _Projected(model.vision_model, model.visual_projection)
+    towers = Towers(pictures, _Projected(model.text_model, model.text_projection))
+    with torch.no_grad():
+        towers.logit_scale.copy_(model.logit_scale)
+    return towers, model, built
 
 
 def save_towers(towers: Towers, model: Any, built: dict[str, Any], folder: Path) -> None:

@@ -24,10 +24,12 @@ from limner.training._checkpoint import replace_text
 from limner.training._data import Captioned, to_tensor
 from limner.training._gradient_cache import cached_backward
 from limner.training._infonce import infonce
+from limner.training._memory import Memory
+from limner.training._parts import model_folder
 from limner.training._processes import processes
 from limner.training._quiet import save_tokenizer
 from limner.training._tokenizer import make_tokenizer
-from limner.training._towers import Towers, build, check, save_towers
+from limner.training._towers import Towers, build, check, open_towers, save_towers
 from limner.training.loop import Plan, Progress, flush_denormals, open_run, train
 
 if TYPE_CHECKING:
@@ -47,7 +49,9 @@ class Clip:
         data: captioned pictures.
         tokenizer: a ``CLIPTokenizer``; its ``model_max_length`` is the length of every caption.
         micro_batch: rows embedded at once; gradients are the same for any value.
-        size, tower, text, width, layers, patch: see ``build``.
+        memory: pairs of earlier steps that are further negatives.
+        start: folder of a ``CLIPModel`` to go on from.
+        size, tower, text, width, layers, patch: see ``build``; with ``start`` they are its own.
     """
 
     def __init__(
@@ -62,10 +66,12 @@ class Clip:
         layers: int = 4,
         patch: int = 8,
         micro_batch: int = 256,
+        memory: int = 0,
+        start: Path | None = None,
     ) -> None:
         if micro_batch < 1:
             raise BadInput(f"micro_batch {micro_batch}: give at least 1")
-        self.data, self.tokenizer, self.size, self.micro_batch = data, tokenizer, size, micro_batch
+        self.data, self.tokenizer, self.micro_batch = data, tokenizer, micro_batch
         self.built: dict[str, Any] = {
             "vocabulary": len(tokenizer),
             "end": tokenizer.eos_token_id,
@@ -77,8 +83,16 @@ class Clip:
             "layers": layers,
             "patch": patch,
         }
-        self.towers, self.model = build(**self.built)
-        self.players: Mapping[str, nn.Module] = {"towers": self.towers}
+        if start:
+            self.towers, self.model, self.built = open_towers(start)
+        else:
+            self.towers, self.model = build(**self.built)
+        self.size = self.built["size"]
+        self.memory = Memory(memory, self.built["width"]) if memory else None
+        learns = self.towers
+        if self.memory:
+            learns = nn.ModuleDict({"towers": self.towers, "memory": self.memory})
+        self.players: Mapping[str, nn.Module] = {"towers": learns}
 
     def _tensors(self, pairs: tuple[np.ndarray, list[str]]) -> tuple[Tensor, Tensor]:
         pictures, captions = pairs
@@ -106,7 +120,11 @@ class Clip:
         group = dist.group.WORLD if dist.is_available() and dist.is_initialized() else None
 
         def loss(pictures: Tensor, texts: Tensor, scale: Tensor) -> Tensor:
-            return infonce(pictures, texts, scale, group=group)
+            if self.memory is None:
+                return infonce(pictures, texts, scale, group=group)
+            value = infonce(*self.memory.beside(pictures, texts, group), scale, group=group)
+            self.memory.keep(pictures, texts, group)
+            return value
 
         if len(inputs[0]) <= self.micro_batch:
             value = loss(*self.towers(*inputs))
@@ -183,6 +201,8 @@ def clip(
     layers: int = 4,
     patch: int = 8,
     micro_batch: int = 256,
+    memory: int = 0,
+    start: str | None = None,
     resume: bool = False,
 ) -> Iterator[Progress]:
     """Train a CLIP on captioned pictures; ``run/model`` is a transformers ``CLIPModel`` folder.
@@ -197,13 +217,16 @@ def clip(
         layers: of each transformer.
         patch: pixels of a patch's side (vit).
         micro_batch: pairs embedded at once; any value gives the same gradients.
+        memory: pairs of earlier steps that are further negatives: a cheap larger batch.
+        start: CLIPModel folder to go on from, or embedded; it brings its tokenizer and its sizes.
         resume: go on from the last checkpoint in the run's folder.
     """
     flush_denormals()
     check(tower, text, size, width, layers, patch)
+    begun = model_folder(start, "clip") if start else None
     open_run(run, resume)
     captioned = Captioned(data, plan.seed)
-    tokenizer = _tokenizer(captioned, run, vocab_size, length)
+    tokenizer = _tokenizer(captioned, run, vocab_size, length, begun)
     torch.manual_seed(plan.seed)
     recipe = Clip(
         captioned,
@@ -215,14 +238,20 @@ def clip(
         layers=layers,
         patch=patch,
         micro_batch=micro_batch,
+        memory=memory,
+        start=begun,
     )
     yield from train(recipe, plan, run, resume=resume)
 
 
-def _tokenizer(data: Captioned, run: Path, vocab_size: int, length: int) -> CLIPTokenizer:
-    """The run's, learned from its captions when it begins."""
+def _tokenizer(
+    data: Captioned, run: Path, vocab_size: int, length: int, start: Path | None
+) -> CLIPTokenizer:
+    """That of the model to go on from; or the run's, learned from its captions when it begins."""
     from transformers import CLIPTokenizer
 
+    if start:
+        return CLIPTokenizer.from_pretrained(start)
     here, folder = processes(), run / "tokenizer"
     with here.main_process_first():
         if (run / "checkpoints").exists() or not here.is_main_process:
