@@ -1,7 +1,8 @@
-"""Weights that a U-Net's file keeps in many small matrices, put side by side into few large ones.
+"""Weights in fewer and smaller operations than a checkpoint's file has them, exactly the same.
 
-At the size of a latent, a call costs more than the arithmetic of a small matrix. So the projections
-of the time, one for each resnet, are one matrix, and so are the three of each self-attention.
+At the size of a latent, a call costs more than the arithmetic of a small matrix. So a U-Net's
+projections of the time, one for each resnet, are one matrix, and so are the three of each
+self-attention. A convolution of an enlarged picture is one of the small picture (`folded`).
 """
 
 from __future__ import annotations
@@ -11,13 +12,52 @@ import re
 import torch
 from torch import Tensor
 
-__all__ = ["gathered"]
+__all__ = ["folded", "gathered", "unfolded"]
 
 _TIME = re.compile(
     r"(down_blocks|mid_block|up_blocks)\.?(\d*)\.resnets\.(\d+)\.time_emb_proj\.(weight|bias)"
 )
 _SELF = re.compile(r"(.*\.attn1)\.to_q\.weight")
+_UP = re.compile(r".*\.upsamplers\.\d+\.conv\.(weight|bias)")
 _ORDER = ("down_blocks", "mid_block", "up_blocks")  # in which a U-Net runs its blocks
+
+
+def folded(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A network's weights, those of each `Upsample` as it runs them.
+
+    Of a picture doubled by nearest neighbour, a 3×3 window sees 2×2 pixels of the picture itself:
+    which, depends on whether its row and its column are even or odd. So it is four convolutions of
+    2×2 on the small picture, (4·c, c, 2, 2), with 4/9 of the products (Shi et al. 2016, "Is the
+    deconvolution layer the same as a convolutional layer?").
+    """
+    out = dict(state)
+    for name, value in state.items():
+        found = _UP.fullmatch(name)
+        if found and found[1] == "bias":
+            out[name] = value.repeat(4)
+        elif found and value.shape[2:] == (3, 3):
+            rows = _pairs(value.float(), 2)
+            kernels = [columns for row in rows for columns in _pairs(row, 3)]
+            out[name] = torch.cat(kernels)
+    return out
+
+
+def _pairs(weight: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+    """Three weights along `dim` as the two that an even, and the two that an odd place sees."""
+    a, b, c = weight.split(1, dim)
+    return torch.cat([a, b + c], dim), torch.cat([a + b, c], dim)
+
+
+def unfolded(weight: Tensor) -> Tensor:
+    """What `folded` was given: (4·c, c, 2, 2) → (c, c, 3, 3)."""
+    (even, even_odd), (odd_even, odd) = (part.chunk(2) for part in weight.chunk(2))
+    rows = [_triple(a, b, 3) for a, b in ((even, even_odd), (odd_even, odd))]
+    return _triple(*rows, 2)
+
+
+def _triple(even: Tensor, odd: Tensor, dim: int) -> Tensor:
+    (a, bc), (_, c) = even.split(1, dim), odd.split(1, dim)
+    return torch.cat([a, bc - c, c], dim)
 
 
 def gathered(state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -25,7 +65,7 @@ def gathered(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
     What is not all there is left under its own name, for whoever loads it to complain of.
     """
-    out = dict(state)
+    out = folded(state)
     for name in state:
         found = _SELF.fullmatch(name)
         parts = [f"{found[1]}.to_{each}.weight" for each in "qkv"] if found else []

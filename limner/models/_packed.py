@@ -21,7 +21,9 @@ from limner.errors import BadInput
 
 __all__ = ["Conv2d", "GroupNorm", "Linear"]
 
-_SMALL = 64  # pixels of a map, from which on a norm gains by going to channels-first and back
+_SLOW_FROM, _SLOW_TO = 64, 1024  # pixels of a map for which torch's norm gathers each group
+_SMALL = 1024  # pixels of a map up to which laying out a convolution's weights takes a share
+_WIDE = 32  # channels of a group that fill a vector
 
 
 def _runs_packed(x: Tensor, weight: Tensor) -> bool:
@@ -82,7 +84,7 @@ class Conv2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(b, inner, h, w) → (b, outer, h', w')."""
-        if not _runs_packed(x, self.weight):
+        if x.shape[2] * x.shape[3] > _SMALL or not _runs_packed(x, self.weight):
             return functional.conv2d(x, self.weight, self.bias, self.stride, self.padding)
         where: list[Any] = [self.padding, self.stride, [1, 1], 1]
 
@@ -122,7 +124,11 @@ class Linear(nn.Module):
 
 
 class GroupNorm(nn.Module):
-    """torch's, around whose slow kernel for bfloat16 with channels last it goes (five times)."""
+    """torch's, by way of channels first where its kernel for channels last is slow.
+
+    In bfloat16 that kernel gathers the few channels of a group at each pixel of a small map one by
+    one: the way to channels first and back is up to five times faster.
+    """
 
     def __init__(self, groups: int, width: int, eps: float) -> None:
         super().__init__()
@@ -131,11 +137,13 @@ class GroupNorm(nn.Module):
         self.weight = nn.Parameter(torch.empty(width))
         self.bias = nn.Parameter(torch.empty(width))
         self.groups, self.eps = groups, eps
+        self.narrow = width // groups < _WIDE
 
     def forward(self, x: Tensor) -> Tensor:
         """(b, width, h, w) → its like."""
-        slow = x.is_cpu and x.dtype == torch.bfloat16 and x[0, 0].numel() >= _SMALL
-        round_about = slow and not torch.compiler.is_compiling()
-        given = x.contiguous() if round_about else x
+        pixels = x.shape[2] * x.shape[3]
+        slow = self.narrow and x.dtype == torch.bfloat16 and _SLOW_FROM <= pixels < _SLOW_TO
+        around = slow and x.is_cpu and not torch.compiler.is_compiling()
+        given = x.contiguous() if around else x
         normed = functional.group_norm(given, self.groups, self.weight, self.bias, self.eps)
-        return normed.contiguous(memory_format=torch.channels_last) if round_about else normed
+        return normed.contiguous(memory_format=torch.channels_last) if around else normed

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from limner.errors import BadInput
 from limner.levels import SCHEDULES, alpha_bars, zero_terminal
 from limner.models import _autoencoder, _folder, _unet
-from limner.models._gather import gathered
+from limner.models._gather import folded, gathered
 from limner.models._text_to_image import TextToImage
 from limner.models._tokenizer import open_tokenizer
 from limner.models._transformer import TextTower
@@ -117,7 +117,7 @@ def _open_vae(
 ) -> _autoencoder.Autoencoder | _autoencoder.LibraryCodec:
     state = _autoencoder.renamed(_folder.weights(folder))
     if _autoencoder.runs(config):
-        return _folder.assembled(_autoencoder.Autoencoder, config, state, folder)
+        return _folder.assembled(_autoencoder.Autoencoder, config, folded(state), folder)
     return _autoencoder.LibraryCodec(_folder.assembled(_library_vae, config, state, folder))
 
 
