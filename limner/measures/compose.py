@@ -153,7 +153,7 @@ def _painter(
 
 
 def _true(eye: Eye, prompt: Prompt, seed: int, told: tuple[Watch | None, int, int]) -> Answered:
-    pixels = torch.from_numpy(eye.true_picture(prompt.scene, seed)).permute(2, 0, 1) / 255
+    pixels = torch.tensor(eye.true_picture(prompt.scene, seed)).permute(2, 0, 1) / 255
     answered = _seen(eye, prompt, pixels)
     watch, done, total = told
     if watch is not None:

@@ -13,6 +13,8 @@ from limner.data import CaptionedPictures
 
 __all__ = ["Captioned", "drawing", "to_tensor"]
 
+_LONG = 1 << 24  # pictures, more than a training takes
+
 
 def drawing(seed: int, step: int, rank: int, purpose: str) -> np.random.Generator:
     """A generator for one purpose of one step of one process."""
@@ -38,8 +40,8 @@ class Captioned:
     def _at(self, position: int) -> int:
         """The index that comes at this place of the endless sequence of shuffled epochs."""
         epoch, place = divmod(position, self.trained)
-        if self.trained > 1 << 24:  # a world: drawn at random anyway, and too long to shuffle
-            return place
+        if self.trained > _LONG:  # a world: drawn at random anyway, and too long to shuffle
+            return (place + self.seed * _LONG) % self.trained
         if self._epoch[0] != epoch:
             order = drawing(self.seed, epoch, 0, "order").permutation(self.trained)
             self._epoch = (epoch, order)

@@ -76,13 +76,15 @@ def test_one_picture_is_enough():
     assert asked(data, [0, 1], 2) == [0, 0, 0, 0] and len(data.unseen(2)[1]) == 2
 
 
-def test_a_world_is_taken_in_its_own_order():
+def test_a_world_is_taken_in_its_own_order_from_another_place_for_another_seed():
     class World(Numbered):
         def __len__(self):
             return 1 << 40
 
-    data = Captioned(World(0), seed=3)
+    data = Captioned(World(0), seed=0)
     assert asked(data, [0, 5], 4) == [0, 1, 2, 3, 20, 21, 22, 23]
+    other = asked(Captioned(World(0), seed=2**32 - 1), [0], 3)
+    assert other == list(range(other[0], other[0] + 3)) and 1 << 24 <= other[0] < data.trained
     data.source.asked.clear()
     data.unseen(2)
     assert data.source.asked == [(1 << 40) - 1, (1 << 40) - 2]
