@@ -25,7 +25,8 @@ class SelfAttention(nn.Module):
         self.to_out = nn.ModuleList([Linear(width, width)])
 
     def forward(self, tokens: Tensor) -> Tensor:
-        return self.to_out[0](attend(*self.to_qkv(tokens).chunk(3, dim=2), self.heads))
+        q, k, v = self.to_qkv(tokens).chunk(3, dim=2)
+        return self.to_out[0](attend(q, k, v, self.heads))
 
 
 class CrossAttention(nn.Module):

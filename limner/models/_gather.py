@@ -51,8 +51,7 @@ def _pairs(weight: Tensor, dim: int) -> tuple[Tensor, Tensor]:
 def unfolded(weight: Tensor) -> Tensor:
     """What `folded` was given: (4·c, c, 2, 2) → (c, c, 3, 3)."""
     (even, even_odd), (odd_even, odd) = (part.chunk(2) for part in weight.chunk(2))
-    rows = [_triple(a, b, 3) for a, b in ((even, even_odd), (odd_even, odd))]
-    return _triple(*rows, 2)
+    return _triple(_triple(even, even_odd, 3), _triple(odd_even, odd, 3), 2)
 
 
 def _triple(even: Tensor, odd: Tensor, dim: int) -> Tensor:

@@ -86,11 +86,12 @@ class Conv2d(nn.Module):
         """(b, inner, h, w) → (b, outer, h', w')."""
         if x.shape[2] * x.shape[3] > _SMALL or not _runs_packed(x, self.weight):
             return functional.conv2d(x, self.weight, self.bias, self.stride, self.padding)
-        where: list[Any] = [self.padding, self.stride, [1, 1], 1]
+        where = (self.padding, self.stride, [1, 1], 1)
 
         def make(weight: Tensor) -> Tensor:
-            reorder = torch._C._nn.mkldnn_reorder_conv2d_weight  # type: ignore[attr-defined]
-            blocks: Tensor = reorder(weight.to_mkldnn(), *where, list(x.shape))
+            reorder: Any = torch._C._nn.mkldnn_reorder_conv2d_weight  # type: ignore[attr-defined]
+            plain: Any = weight
+            blocks: Tensor = reorder(plain.to_mkldnn(), *where, list(x.shape))
             return blocks
 
         weight = self._blocks.of(self.weight, tuple(x.shape), make)

@@ -89,7 +89,7 @@ class Clip:
             self.towers, self.model = build(**self.built)
         self.size = self.built["size"]
         self.memory = Memory(memory, self.built["width"]) if memory else None
-        learns = self.towers
+        learns: nn.Module = self.towers
         if self.memory:
             learns = nn.ModuleDict({"towers": self.towers, "memory": self.memory})
         self.players: Mapping[str, nn.Module] = {"towers": learns}
