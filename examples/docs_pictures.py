@@ -4,6 +4,7 @@ from pathlib import Path
 
 import limner
 from limner.picture import Picture, from_uint8, grid
+from limner.worlds import faces as portraits
 from limner.worlds.scenes import World
 
 FOLDER = Path(__file__).parents[1] / "docs" / "pictures"
@@ -69,7 +70,13 @@ def scenes() -> None:
     sheet("scenes.png", [from_uint8(pixels) for pixels in drawn.pictures], captions, 9)
 
 
+def faces() -> None:
+    drawn = portraits.World(seed=7).draw(range(36))
+    captions = [phrasings[0].removeprefix("a portrait of ") for phrasings in drawn.captions]
+    sheet("faces.png", [from_uint8(pixels) for pixels in drawn.pictures], captions, 9)
+
+
 if __name__ == "__main__":
     FOLDER.mkdir(parents=True, exist_ok=True)
-    for make in (scenes, readme, guidance, samplers, composition):
+    for make in (scenes, faces, readme, guidance, samplers, composition):
         make()

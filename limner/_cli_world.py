@@ -1,9 +1,9 @@
-"""`limner world scenes`: captioned pictures with their truth, on disk."""
+"""`limner world scenes` and `limner world faces`: captioned pictures with their truth, on disk."""
 
 from __future__ import annotations
 
 import json as json_text
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     import numpy as np
 
     from limner.picture import Picture
-    from limner.worlds.scenes import Scenes, World
+    from limner.worlds.faces import Faces
+    from limner.worlds.faces import World as FacesWorld
+    from limner.worlds.scenes import Scenes
+    from limner.worlds.scenes import World as ScenesWorld
 
 __all__ = ["register"]
 
@@ -36,7 +39,8 @@ def register(app: typer.Typer) -> None:
     world = typer.Typer(
         no_args_is_help=True, help="Captioned pictures drawn on the fly, exactly described."
     )
-    world.command("scenes", epilog="Example: limner world scenes --count 100 -o scenes")(_scenes)
+    for name, draw in (("scenes", _scenes), ("faces", _faces)):
+        world.command(name, epilog=f"Example: limner world {name} --count 100 -o {name}")(draw)
     app.add_typer(world, name="world", epilog="Example: limner world scenes --count 100 -o scenes")
 
 
@@ -54,14 +58,43 @@ def _scenes(
     captions, boxes (x0 y0 x1 y1), masks and map (run lengths) and attributes. limner train and the
     imagefolder convention read the folder as it is.
     """
-    from limner.picture import grid, save_bytes
     from limner.worlds.scenes import World
 
-    if not 1 <= count <= _MOST or not 0 <= seed < 2**64:
-        raise BadInput(f"count {count}, seed {seed}: give 1 to {_MOST} pictures and a seed from 0")
+    _check(count, seed)
     world = World(seed, vocabulary=vocabulary, split=split)
     if world.shapes_only:
         say("no Noto Color Emoji font: drawing shapes alone (fonts-noto-color-emoji)", "yellow")
+    _write(world, count, output, json)
+
+
+def _faces(
+    output: Folder,
+    count: Count = 64,
+    seed: Seed = 0,
+    split: Split = "train",
+    json: Json = False,
+) -> None:
+    """Draws portraits: pictures, metadata.jsonl and a contact sheet.
+
+    Each line of metadata.jsonl holds a picture's file_name, its text (the plainest caption), all
+    captions, attributes, landmarks (x y), masks of its parts and map (run lengths). limner train
+    and the imagefolder convention read the folder as it is.
+    """
+    from limner.worlds.faces import World
+
+    _check(count, seed)
+    _write(World(seed, split=split), count, output, json)
+
+
+def _check(count: int, seed: int) -> None:
+    if not 1 <= count <= _MOST or not 0 <= seed < 2**64:
+        raise BadInput(f"count {count}, seed {seed}: give 1 to {_MOST} pictures and a seed from 0")
+
+
+def _write(world: ScenesWorld | FacesWorld, count: int, output: Path, json: bool) -> None:
+    """The folder of any world: pictures, metadata.jsonl, sheet.png."""
+    from limner.picture import grid, save_bytes
+
     _make(output / "pictures")
     lines: list[str] = []
     shown: list[tuple[Picture, str]] = []
@@ -87,27 +120,29 @@ def _make(folder: Path) -> None:
         raise BadInput(f"cannot make the folder {str(folder)!r}: {error.strerror}") from None
 
 
-def _drawn(world: World, count: int, folder: Path) -> Iterator[tuple[dict[str, Any], Picture]]:
+def _drawn(
+    world: ScenesWorld | FacesWorld, count: int, folder: Path
+) -> Iterator[tuple[dict[str, Any], Picture]]:
     """Writes the pictures; gives each one's line, and the picture."""
     from limner.picture import from_uint8
 
     for start in range(0, count, _AT_ONCE):
-        scenes = world.draw(range(start, min(start + _AT_ONCE, count)), annotate=True)
-        for row, pixels in enumerate(scenes.pictures):
+        batch = world.draw(range(start, min(start + _AT_ONCE, count)), annotate=True)
+        for row, pixels in enumerate(batch.pictures):
             name = f"pictures/{start + row:07d}.png"
             picture = from_uint8(pixels)
             picture.save(folder / name)
-            yield _line(world, scenes, row, name), picture
+            yield _line(world.nouns, batch, row, name), picture
 
 
-def _line(world: World, scenes: Scenes, row: int, name: str) -> dict[str, Any]:
-    labels = scenes.maps[row]
-    named = {int(value): world.nouns[value - 1] for value in sorted(set(labels.flat)) if value}
+def _line(nouns: Sequence[str], batch: Scenes | Faces, row: int, name: str) -> dict[str, Any]:
+    labels = batch.maps[row]
+    named = {int(value): nouns[value - 1] for value in sorted(set(labels.flat)) if value}
     return {
         "file_name": name,
-        "text": scenes.captions[row][0],
-        **scenes.truth(row),
-        "masks": [_runs(mask) for mask in scenes.masks[row]],
+        "text": batch.captions[row][0],
+        **batch.truth(row),
+        "masks": [_runs(mask) for mask in batch.masks[row]],
         "map": {"size": list(labels.shape), "runs": _valued_runs(labels), "names": named},
     }
 

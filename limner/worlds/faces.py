@@ -1,0 +1,101 @@
+"""The world ``faces``: portraits, captioned, every attribute of them known and free to change.
+
+Pictures are 128 pixels square. ``World(seed=s).draw([i])`` is a pure function of (s, i): the same
+picture, captions and truth in any batch and any order. ``paint(replace(face, smile=1.0))`` draws
+the same person smiling, and leaves alone what a smile does not touch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from limner.errors import BadInput
+from limner.noise import Noise
+from limner.worlds._faces_captions import CHOICES, canonical, held_out, phrasings
+from limner.worlds._faces_face import PARTS, Face, age_group, expression
+from limner.worlds._faces_ink import SIDE
+from limner.worlds._faces_paint import landmarks, paint
+from limner.worlds._faces_sample import DRAWS, sample
+
+__all__ = ["PARTS", "Face", "Faces", "World", "canonical", "held_out", "landmarks", "paint"]
+
+_OTHERS = 3  # phrasings beside the canonical one
+
+
+@dataclass
+class Faces:
+    """A drawn batch. ``landmarks``, ``masks``, ``maps`` are there where ``annotate`` was asked."""
+
+    pictures: np.ndarray  # uint8 (b, 128, 128, 3)
+    captions: list[list[str]]  # the canonical phrasing first
+    faces: list[Face]
+    landmarks: list[dict[str, tuple[int, int]]] = field(default_factory=list)  # (x, y) by name
+    masks: list[np.ndarray] = field(default_factory=list)  # bool (n, 128, 128), one a part
+    maps: list[np.ndarray] = field(default_factory=list)  # uint8 (128, 128): the part's number
+
+    def truth(self, row: int) -> dict[str, Any]:
+        """Everything that is true of one picture, as plain JSON values (masks left out)."""
+        face = self.faces[row]
+        spots = (
+            {name: list(at) for name, at in self.landmarks[row].items()} if self.landmarks else None
+        )
+        return {
+            "captions": self.captions[row],
+            **asdict(face),
+            "age_group": age_group(face.age),
+            "expression": expression(face),
+            "landmarks": spots,
+            "parts": list(PARTS),  # what the masks show, in their order
+        }
+
+
+class World:
+    """The world ``faces``.
+
+    Args:
+        seed: which world; pictures of two seeds have nothing in common.
+        split: ``train``, ``held_out`` (the one combination in ten kept from training) or ``all``.
+    """
+
+    nouns = PARTS[1:]  # what the numbers of a map from 1 on mean
+
+    def __init__(self, seed: int = 0, *, split: str = "train") -> None:
+        if split not in ("train", "held_out", "all"):
+            raise BadInput(f"a split is train, held_out or all, not {split!r}")
+        self.seed, self.split = seed, split
+
+    def face(self, index: int) -> Face:
+        """The face of this index, 0 or more, in this world's split."""
+        noise = Noise(self.seed, [index])
+        step = 0
+        while True:
+            numbers = noise.uniform((DRAWS,), step=step, purpose="faces")[0].tolist()
+            face = sample(numbers)
+            if self.split == "all" or held_out(face) == (self.split == "held_out"):
+                return face
+            step += 1
+
+    def draw(self, indices: Sequence[int], *, annotate: bool = False) -> Faces:
+        """Draw the pictures of these indices, (b,) ints of 0 or more."""
+        batch = Faces(np.empty((len(indices), SIDE, SIDE, 3), np.uint8), [], [])
+        choices = Noise(self.seed, indices).uniform((_OTHERS, CHOICES), purpose="captions")
+        for row, index in enumerate(indices):
+            face = self.face(index)
+            batch.faces.append(face)
+            batch.captions.append(phrasings(face, choices[row].tolist()))
+            batch.pictures[row], parts = paint(face)
+            if annotate:
+                batch.landmarks.append(landmarks(face))
+                batch.masks.append(parts[None] == np.arange(len(PARTS))[:, None, None])
+                batch.maps.append(parts)
+        return batch
+
+    def stream(self, start: int, batch: int) -> Iterator[Faces]:
+        """Batches without end, from index ``start`` on."""
+        while True:
+            yield self.draw(range(start, start + batch))
+            start += batch
