@@ -23,7 +23,7 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-__all__ = ["gather", "infonce"]
+__all__ = ["infonce"]
 
 
 def infonce(
@@ -71,7 +71,7 @@ class _InfoNCE(torch.autograd.Function):
         chunk: int,
         group: dist.ProcessGroup | None,
     ) -> Tensor:
-        first, every_text = gather(texts, group)
+        first, every_text = _gather(texts, group)
         rows, columns = _log_sums(pictures, every_text, scale, chunk)
         columns = _log_sum_over(columns, group)
         own = slice(first, first + len(texts))
@@ -148,7 +148,7 @@ def _gradients(
     return for_pictures, for_texts, for_scale
 
 
-def gather(texts: Tensor, group: dist.ProcessGroup | None) -> tuple[int, Tensor]:
+def _gather(texts: Tensor, group: dist.ProcessGroup | None) -> tuple[int, Tensor]:
     """Place of this rank's first row, and the rows of all ranks (N, d)."""
     if group is None:
         return 0, texts

@@ -24,7 +24,6 @@ from limner.training._checkpoint import replace_text
 from limner.training._data import Captioned, to_tensor
 from limner.training._gradient_cache import cached_backward
 from limner.training._infonce import infonce
-from limner.training._memory import Memory
 from limner.training._parts import model_folder
 from limner.training._processes import processes
 from limner.training._quiet import save_tokenizer
@@ -49,7 +48,6 @@ class Clip:
         data: captioned pictures.
         tokenizer: a ``CLIPTokenizer``; its ``model_max_length`` is the length of every caption.
         micro_batch: rows embedded at once; gradients are the same for any value.
-        memory: pairs of earlier steps that are further negatives.
         start: folder of a ``CLIPModel`` to go on from.
         size, tower, text, width, layers, patch: see ``build``; with ``start`` they are its own.
     """
@@ -66,7 +64,6 @@ class Clip:
         layers: int = 4,
         patch: int = 8,
         micro_batch: int = 256,
-        memory: int = 0,
         start: Path | None = None,
     ) -> None:
         if micro_batch < 1:
@@ -88,11 +85,7 @@ class Clip:
         else:
             self.towers, self.model = build(**self.built)
         self.size = self.built["size"]
-        self.memory = Memory(memory, self.built["width"]) if memory else None
-        learns: nn.Module = self.towers
-        if self.memory:
-            learns = nn.ModuleDict({"towers": self.towers, "memory": self.memory})
-        self.players: Mapping[str, nn.Module] = {"towers": learns}
+        self.players: Mapping[str, nn.Module] = {"towers": self.towers}
 
     def _tensors(self, pairs: tuple[np.ndarray, list[str]]) -> tuple[Tensor, Tensor]:
         pictures, captions = pairs
@@ -120,11 +113,7 @@ class Clip:
         group = dist.group.WORLD if dist.is_available() and dist.is_initialized() else None
 
         def loss(pictures: Tensor, texts: Tensor, scale: Tensor) -> Tensor:
-            if self.memory is None:
-                return infonce(pictures, texts, scale, group=group)
-            value = infonce(*self.memory.beside(pictures, texts, group), scale, group=group)
-            self.memory.keep(pictures, texts, group)
-            return value
+            return infonce(pictures, texts, scale, group=group)
 
         if len(inputs[0]) <= self.micro_batch:
             value = loss(*self.towers(*inputs))
@@ -201,7 +190,6 @@ def clip(
     layers: int = 4,
     patch: int = 8,
     micro_batch: int = 256,
-    memory: int = 0,
     start: str | None = None,
     resume: bool = False,
 ) -> Iterator[Progress]:
@@ -217,7 +205,6 @@ def clip(
         layers: of each transformer.
         patch: pixels of a patch's side (vit).
         micro_batch: pairs embedded at once; any value gives the same gradients.
-        memory: pairs of earlier steps that are further negatives: a cheap larger batch.
         start: CLIPModel folder to go on from, or embedded; it brings its tokenizer and its sizes.
         resume: go on from the last checkpoint in the run's folder.
     """
@@ -238,7 +225,6 @@ def clip(
         layers=layers,
         patch=patch,
         micro_batch=micro_batch,
-        memory=memory,
         start=begun,
     )
     yield from train(recipe, plan, run, resume=resume)
