@@ -7,7 +7,7 @@ the picture. All that moves pixels is one homography, so that they are resampled
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 
 import torch
@@ -17,7 +17,7 @@ from torch.nn import functional
 from limner.errors import BadInput
 from limner.noise import Noise
 
-__all__ = ["Camera", "Shot", "check_counts", "shots"]
+__all__ = ["Camera", "Shot", "check_counts", "shots", "shots_for"]
 
 _DRAWN = 17  # uniform numbers that one view takes
 
@@ -121,6 +121,30 @@ def shots(
             amount = camera.grain * drawn[:, part, 16].float()
             grain = torch.stack(normal, 1) * amount[..., None, None, None]
         yield Shot(aims[:, part], colours[:, part], grain, side)
+
+
+def shots_for(
+    sides: Sequence[int],
+    pictures: Tensor,
+    camera: Camera,
+    noise: Noise,
+    step: int,
+    views: int,
+    at_once: int | None,
+) -> Iterator[tuple[int, Shot]]:
+    """Shots of pictures (b, 3, h, w) for networks that see `sides` pixels, each by its number."""
+    for number, side in enumerate(sides):
+        for shot in shots(
+            camera,
+            noise,
+            step=step,
+            purpose=f"views {number}",
+            size=(pictures.shape[2], pictures.shape[3]),
+            side=side,
+            views=views,
+            at_once=at_once,
+        ):
+            yield number, shot
 
 
 def _aims(camera: Camera, drawn: Tensor, size: tuple[int, int], side: int) -> Tensor:

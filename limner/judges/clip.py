@@ -12,7 +12,7 @@ from torch import Tensor
 
 from limner.errors import BadInput
 from limner.judges._embedding import embedded, embedded_phrase
-from limner.judges._views import Camera, check_counts, shots
+from limner.judges._views import Camera, check_counts, shots_for
 from limner.models.clip import Clip as Opened
 from limner.noise import Noise
 from limner.prompt import Phrase
@@ -59,22 +59,13 @@ class Clip:
 
     def losses(self, pictures: Tensor, noise: Noise, step: int) -> Iterator[Tensor]:
         """One part for each CLIP and each `views_at_once` views of it."""
-        b, _, height, width = pictures.shape
-        for number, (clip, target) in enumerate(zip(self.clips, self.targets)):
-            for shot in shots(
-                self.camera,
-                noise,
-                step=step,
-                purpose=f"views {number}",
-                size=(height, width),
-                side=clip.side,
-                views=self.views,
-                at_once=self.views_at_once,
-            ):
-                seen = embedded(clip, shot(pictures)).unflatten(0, (b, -1))
-                apart = _distance(seen[:, :, None], target.to(seen), self.distance)
-                weighted = (apart * self.weights.to(apart)).sum((1, 2))
-                yield weighted / (self.views * len(self.clips))
+        sides = [clip.side for clip in self.clips]
+        how = (self.camera, noise, step, self.views, self.views_at_once)
+        for number, shot in shots_for(sides, pictures, *how):
+            seen = embedded(self.clips[number], shot(pictures)).unflatten(0, (len(pictures), -1))
+            apart = _distance(seen[:, :, None], self.targets[number].to(seen), self.distance)
+            weighted = (apart * self.weights.to(apart)).sum((1, 2))
+            yield weighted / (self.views * len(self.clips))
 
 
 def _distance(x: Tensor, y: Tensor, kind: str) -> Tensor:

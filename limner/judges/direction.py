@@ -12,7 +12,7 @@ from torch.nn import functional
 from limner.errors import BadInput
 from limner.judges._embedding import embedded
 from limner.judges._rows import beside
-from limner.judges._views import Camera, check_counts, shots
+from limner.judges._views import Camera, check_counts, shots_for
 from limner.models.clip import Clip
 from limner.noise import Noise
 from limner.prompt import TEMPLATES, fill
@@ -67,21 +67,14 @@ class Direction:
 
     def losses(self, pictures: Tensor, noise: Noise, step: int) -> Iterator[Tensor]:
         """One part for each CLIP and each `views_at_once` views of it."""
-        b, _, height, width = pictures.shape
         reference = beside(self.reference, pictures, "reference picture")
-        for number, (clip, axis) in enumerate(zip(self.clips, self.axes)):
-            for shot in shots(
-                self.camera,
-                noise,
-                step=step,
-                purpose=f"views {number}",
-                size=(height, width),
-                side=clip.side,
-                views=self.views,
-                at_once=self.views_at_once,
-            ):
-                with torch.no_grad():
-                    before = embedded(clip, shot(reference))
-                way = embedded(clip, shot(pictures)) - before
-                along = (way * axis.to(way)).sum(1) / (way.square().sum(1) + _NEAR**2).sqrt()
-                yield (1 - along).unflatten(0, (b, -1)).sum(1) / (self.views * len(self.clips))
+        sides = [clip.side for clip in self.clips]
+        how = (self.camera, noise, step, self.views, self.views_at_once)
+        for number, shot in shots_for(sides, pictures, *how):
+            clip, axis = self.clips[number], self.axes[number]
+            with torch.no_grad():
+                before = embedded(clip, shot(reference))
+            way = embedded(clip, shot(pictures)) - before
+            along = (way * axis.to(way)).sum(1) / (way.square().sum(1) + _NEAR**2).sqrt()
+            apart = (1 - along).unflatten(0, (len(pictures), -1))
+            yield apart.sum(1) / (self.views * len(self.clips))

@@ -52,6 +52,10 @@ def embed(model: Path, part: str, title: str, library: str, text: str) -> None:
             for name, value in load_file(file).items()
         }
         save_file(weights, file, metadata={"format": "pt"})
+    for file in target.rglob("config.json"):  # diffusers notes the path that it opened
+        said = json.loads(file.read_text())
+        said.pop("_name_or_path", None)
+        file.write_text(json.dumps(said, indent=2) + "\n")
     told = target / "limner.json"
     card = json.loads(told.read_text()) if told.exists() else {}
     told.write_text(json.dumps(card | {"licence": "MIT"}, indent=1))

@@ -20,8 +20,6 @@ from limner.picture import psnr
 
 EMBEDDED = Path(limner.__file__).parent / "embedded"
 PROMPT = "an astronaut riding a horse at sunset"
-painter = pytest.mark.skipif(not (EMBEDDED / "diffusion").is_dir(), reason="not trained yet")
-eye = pytest.mark.skipif(not (EMBEDDED / "clip").is_dir(), reason="not trained yet")
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +27,6 @@ def model() -> TextToImage:
     return open_model("embedded")
 
 
-@painter
 def test_diffusers_pipeline_paints_the_same(model: TextToImage) -> None:
     from diffusers import DDIMScheduler, StableDiffusionPipeline
 
@@ -53,13 +50,11 @@ def test_diffusers_pipeline_paints_the_same(model: TextToImage) -> None:
     assert psnr(mine, torch.from_numpy(np.moveaxis(theirs, 2, 0))) >= 50
 
 
-@painter
 def test_it_runs_without_diffusers(model: TextToImage) -> None:
     assert isinstance(model.unet, UNet)
     assert isinstance(model.vae, Autoencoder)
 
 
-@painter
 def test_its_card_knows_its_words(model: TextToImage) -> None:
     assert model.name == "embedded"
     assert model.size == 128
@@ -72,7 +67,6 @@ def test_its_card_knows_its_words(model: TextToImage) -> None:
         generate(PROMPT, model=model, steps=1)
 
 
-@painter
 def test_a_picture_alone_is_the_one_of_the_batch(model: TextToImage) -> None:
     options = dict(model=model, seed=1, steps=10, precision="float32")
     batch = generate("a red cube on top of a blue cube", count=3, **options)  # type: ignore[arg-type]
@@ -80,21 +74,17 @@ def test_a_picture_alone_is_the_one_of_the_batch(model: TextToImage) -> None:
     assert psnr(batch[2].pixels, alone.pixels) >= 50
 
 
-@painter
 def test_bfloat16_is_close(model: TextToImage) -> None:
     exact = generate(PROMPT, model=model, seed=2, precision="float32")[0].pixels
     half = generate(PROMPT, model=open_model(), seed=2, precision="bfloat16")[0].pixels
     assert psnr(exact, half) >= 30
 
 
-@painter
-@eye
 def test_together_they_are_small() -> None:
     total = sum(file.stat().st_size for file in EMBEDDED.rglob("*") if file.is_file())
     assert total <= 70e6
 
 
-@eye
 def test_transformers_sees_the_same() -> None:
     from transformers import CLIPModel, CLIPTokenizer
 
@@ -113,7 +103,6 @@ def test_transformers_sees_the_same() -> None:
         assert torch.allclose(clip.embed_pictures(pictures), wanted, atol=1e-4)
 
 
-@eye
 def test_it_sees_what_the_world_shows() -> None:
     from limner import describe
     from limner.picture import from_uint8
