@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 from pathlib import Path
 
 from limner._rooms import names
@@ -30,7 +31,8 @@ def open_data(
 ) -> CaptionedPictures:
     """Captioned pictures of size² pixels from:
 
-    `world:NAME`                     drawn on the fly, in any number; seed says which world
+    `world:NAME`                     drawn on the fly, in any number; seed says which world.
+                                     `world:scenes?twins=4&vocabulary=full` sets what it takes
     FOLDER                           pictures with .txt captions, or a metadata.jsonl (folder.py)
     `a.tar`, `a-{000..099}.tar`, …   webdataset shards, or a folder of them (shards.py)
     FILE or FOLDER                   …-images-idx3-ubyte[.gz] (idx.py), binary CIFAR (cifar.py)
@@ -64,10 +66,28 @@ def open_data(
     raise BadInput(f"{text!r} is a file of another kind: expected {EXPECTED}")
 
 
-def _open_world(name: str, size: int, seed: int) -> CaptionedPictures:
+def _open_world(text: str, size: int, seed: int) -> CaptionedPictures:
+    name, _, options = text.partition("?")
     if name not in names("worlds"):
         raise BadInput(f"there is no world {name!r}: choose one of {', '.join(names('worlds'))}")
-    return world(importlib.import_module(f"limner.worlds.{name}").World(seed=seed), size)
+    world_class = importlib.import_module(f"limner.worlds.{name}").World
+    return world(world_class(seed=seed, **_options(world_class, name, options)), size)
+
+
+def _options(world_class: type, name: str, text: str) -> dict[str, int | str]:
+    """`twins=4&vocabulary=full` as what the world takes."""
+    takes = inspect.signature(world_class).parameters
+    kinds = {key: type(takes[key].default) for key in takes if key not in ("seed", "font")}
+    chosen: dict[str, int | str] = {}
+    for option in filter(None, text.split("&")):
+        key, _, value = option.partition("=")
+        if key not in kinds:
+            raise BadInput(f"the world {name} has no {key!r}: it takes {', '.join(kinds)}")
+        try:
+            chosen[key] = kinds[key](value)
+        except ValueError:
+            raise BadInput(f"{key}={value!r} of world {name}: give a whole number") from None
+    return chosen
 
 
 def _open_folder(path: Path, size: int, skip_broken: bool) -> CaptionedPictures:

@@ -7,7 +7,7 @@ picture, captions and truth in any batch and any order.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,8 @@ class World:
         seed: which world; pictures of two seeds have nothing in common.
         vocabulary: ``core`` (24 glyphs and five shapes) or ``full``.
         split: ``train``, ``held_out`` (the one content in ten kept from training) or ``all``.
+        twins: pictures come in groups of this many that differ in one thing: mostly in the noun,
+            sometimes in material or style. CLIP learns from such what the words mean.
         font: Noto Color Emoji; looked for on the system when not given. Without it only the
             shapes are drawn: ``shapes_only`` is then true.
     """
@@ -61,13 +63,16 @@ class World:
         *,
         vocabulary: str = "core",
         split: str = "train",
+        twins: int = 1,
         font: Path | None = None,
     ) -> None:
         if vocabulary not in ("core", "full"):
             raise BadInput(f"the world scenes has vocabularies core and full, not {vocabulary!r}")
         if split not in ("train", "held_out", "all"):
             raise BadInput(f"a split is train, held_out or all, not {split!r}")
-        self.seed, self.split = seed, split
+        if twins < 1:
+            raise BadInput(f"twins {twins}: give 1 (every picture its own scene) or more")
+        self.seed, self.split, self.twins = seed, split, twins
         self.font = font or _sprites.find_font()
         self.shapes_only = self.font is None
         glyphs = () if self.shapes_only else words.glyph_nouns(vocabulary)
@@ -114,10 +119,7 @@ class World:
             return Scene((self._thing(rng, ground),), None, count, ground, style)
         thing, roll = self._thing(rng, ground), rng.random()
         if roll < 0.15:
-            material = str(rng.choice(list(words.MATERIALS)))
-            # crochet keeps the object's own colours, so a shape of it needs one to be told
-            colour = thing.colour if material in ("crochet", "stained glass") else None
-            thing = Thing(thing.noun, colour, material)
+            thing = _made_of(thing, str(rng.choice(list(words.MATERIALS))))
         elif roll < 0.30:
             thing = Thing(thing.noun, thing.colour, None, str(rng.choice(["small", "large"])))
         return Scene((thing,), None, 1, ground, style)
@@ -126,8 +128,38 @@ class World:
         """A scene of this world's split."""
         while True:
             scene = self._invent(rng)
-            if self.split == "all" or held_out(scene) == (self.split == "held_out"):
+            if self._ours(scene):
                 return scene
+
+    def _ours(self, scene: Scene) -> bool:
+        """Whether it belongs to this world's split."""
+        return self.split == "all" or held_out(scene) == (self.split == "held_out")
+
+    def _twin(self, scene: Scene, group: int, twin: int) -> Scene:
+        """A scene of this world's split that differs in one thing: the group's twins in the noun
+        of the same object, if one of them has no other material or style instead."""
+        at = group % len(scene.things)
+        kin = self._kin(scene.things[at])
+        rng = np.random.Generator(np.random.Philox([self.seed, group], counter=[0, 0, 0, twin]))
+        place = group + twin
+        while True:
+            things, style, kind = list(scene.things), scene.style, rng.random()
+            if kind < 0.7:
+                things[at] = replace(things[at], noun=kin[place % len(kin)])
+            elif kind < 0.85:
+                things[at] = _made_of(things[at], str(rng.choice(list(words.MATERIALS))))
+            else:
+                style = str(rng.choice(list(words.STYLES)))
+            changed = replace(scene, things=tuple(things), style=style)
+            if changed != scene and len(set(things)) == len(things) and self._ours(changed):
+                return changed
+            place += self.twins
+
+    def _kin(self, thing: Thing) -> list[str]:
+        """The other nouns that can stand where this one stands, in any relation."""
+        glyph = self.glyphs.get(thing.noun)
+        kin = self._in_role(glyph.role) if glyph else words.SHAPES
+        return [noun for noun in kin if noun != thing.noun]
 
     # ---- drawing --------------------------------------------------------------------------
 
@@ -164,8 +196,10 @@ class World:
         """Draw the pictures of these indices, (b,) ints of 0 or more."""
         batch = Scenes(np.empty((len(indices), SIDE, SIDE, 3), np.uint8), [], [])
         for row, index in enumerate(indices):
-            rng = np.random.Generator(np.random.Philox(key=[self.seed, int(index)]))
+            group, twin = divmod(int(index), self.twins)
+            rng = np.random.Generator(np.random.Philox(key=[self.seed, group]))
             scene = self.scene(rng)
+            scene = self._twin(scene, group, twin) if twin else scene
             batch.captions.append(phrasings(scene, rng))
             batch.scenes.append(scene)
             batch.pictures[row], spots, sprites = self.paint(scene, rng)
@@ -197,6 +231,12 @@ class World:
         batch.masks.append(masks)
         batch.boxes.append(np.array([_box(mask) for mask in masks]))
         batch.maps.append(semantic)
+
+
+def _made_of(thing: Thing, material: str) -> Thing:
+    # these two keep the object's own colours, so a shape of them needs one to be told
+    colour = thing.colour if material in ("crochet", "stained glass") else None
+    return replace(thing, colour=colour, material=material)
 
 
 def _far_to_near(scene: Scene, count: int) -> list[int]:

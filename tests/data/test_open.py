@@ -7,7 +7,9 @@ import pytest
 from PIL import Image
 
 from limner.data._open import open_data
+from limner.data.world import world
 from limner.errors import BadInput
+from limner.worlds.scenes import World
 
 
 def png():
@@ -112,6 +114,17 @@ def test_a_world_by_its_name():
     assert np.array_equal(open_data("world:scenes", size=64, seed=3).batch([8])[0][0], pictures[1])
     with pytest.raises(BadInput, match=r"no world 'dreams': choose one of .*scenes"):
         open_data("world:dreams")
+
+
+def test_a_world_takes_its_own_options():
+    twins = open_data("world:scenes?twins=4&vocabulary=full", seed=3)
+    assert np.array_equal(
+        twins.batch([6])[0], world(World(3, vocabulary="full", twins=4), 128).batch([6])[0]
+    )
+    with pytest.raises(BadInput, match="no 'wins': it takes vocabulary, split, twins"):
+        open_data("world:scenes?wins=4")
+    with pytest.raises(BadInput, match="twins='four' of world scenes: give a whole number"):
+        open_data("world:scenes?twins=four")
 
 
 def test_what_cannot_be_opened_is_said_in_one_line(tmp_path, monkeypatch):

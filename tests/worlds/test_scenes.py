@@ -23,6 +23,26 @@ def test_a_picture_is_the_same_in_any_batch_and_order():
         assert other.captions[row] == BATCH.captions[index]
 
 
+def test_twins_differ_from_their_first_in_one_thing_alone():
+    world = World(seed=3, twins=4)
+    batch = world.draw(range(400))
+    nouns = 0
+    for first in range(0, 400, 4):
+        base, *others = (batch.scenes[first + k] for k in range(4))
+        for twin in others:
+            assert not held_out(twin)
+            things = [a for a, b in zip(twin.things, base.things) if a != b]
+            changed = [key for key in ("relation", "count", "background") if
+                       getattr(twin, key) != getattr(base, key)]  # fmt: skip
+            assert not changed and len(things) + (twin.style != base.style) == 1
+            nouns += [t.noun for t in twin.things] != [t.noun for t in base.things]
+    assert 180 < nouns < 240  # 70% of 300
+    assert world.draw([0]).scenes == World(seed=3).draw([0]).scenes
+    assert np.array_equal(world.draw([4]).pictures[0], BATCH.pictures[1])
+    with pytest.raises(BadInput, match="twins 0: give 1"):
+        World(twins=0)
+
+
 def test_boxes_are_the_masks_extents_and_maps_their_nouns():
     for row, scene in enumerate(BATCH.scenes):
         copies = list(scene.things) * scene.count
