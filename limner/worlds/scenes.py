@@ -20,7 +20,7 @@ from limner.worlds import _vocabulary as words
 from limner.worlds._captions import Scene, Thing, canonical, held_out, phrasings
 from limner.worlds._layout import Ink, Place, places
 
-__all__ = ["Scene", "Scenes", "Thing", "World", "canonical", "held_out"]
+__all__ = ["Scene", "Scenes", "Thing", "World", "canonical", "held_out", "made_of"]
 
 SIDE = 128
 
@@ -53,6 +53,8 @@ class World:
         split: ``train``, ``held_out`` (the one content in ten kept from training) or ``all``.
         twins: pictures come in groups of this many that differ in one thing: mostly in the noun,
             sometimes in material or style. CLIP learns from such what the words mean.
+        dressed: share of the plain scenes that are given a material or a style all the same; the
+            world's own scenes have one in a fifth of all pictures.
         font: Noto Color Emoji; looked for on the system when not given. Without it only the
             shapes are drawn: ``shapes_only`` is then true.
     """
@@ -64,6 +66,7 @@ class World:
         vocabulary: str = "core",
         split: str = "train",
         twins: int = 1,
+        dressed: float = 0.0,
         font: Path | None = None,
     ) -> None:
         if vocabulary not in ("core", "full"):
@@ -72,7 +75,9 @@ class World:
             raise BadInput(f"a split is train, held_out or all, not {split!r}")
         if twins < 1:
             raise BadInput(f"twins {twins}: give 1 (every picture its own scene) or more")
-        self.seed, self.split, self.twins = seed, split, twins
+        if not 0 <= dressed <= 1:
+            raise BadInput(f"dressed {dressed}: give a share from 0 to 1")
+        self.seed, self.split, self.twins, self.dressed = seed, split, twins, dressed
         self.font = font or _sprites.find_font()
         self.shapes_only = self.font is None
         glyphs = () if self.shapes_only else words.glyph_nouns(vocabulary)
@@ -119,7 +124,7 @@ class World:
             return Scene((self._thing(rng, ground),), None, count, ground, style)
         thing, roll = self._thing(rng, ground), rng.random()
         if roll < 0.15:
-            thing = _made_of(thing, str(rng.choice(list(words.MATERIALS))))
+            thing = made_of(thing, str(rng.choice(list(words.MATERIALS))))
         elif roll < 0.30:
             thing = Thing(thing.noun, thing.colour, None, str(rng.choice(["small", "large"])))
         return Scene((thing,), None, 1, ground, style)
@@ -128,6 +133,8 @@ class World:
         """A scene of this world's split."""
         while True:
             scene = self._invent(rng)
+            if self.dressed and rng.random() < self.dressed:
+                scene = _dressed(scene, rng)
             if self._ours(scene):
                 return scene
 
@@ -147,7 +154,7 @@ class World:
             if kind < 0.7:
                 things[at] = replace(things[at], noun=kin[place % len(kin)])
             elif kind < 0.85:
-                things[at] = _made_of(things[at], str(rng.choice(list(words.MATERIALS))))
+                things[at] = made_of(things[at], str(rng.choice(list(words.MATERIALS))))
             else:
                 style = str(rng.choice(list(words.STYLES)))
             changed = replace(scene, things=tuple(things), style=style)
@@ -233,10 +240,20 @@ class World:
         batch.maps.append(semantic)
 
 
-def _made_of(thing: Thing, material: str) -> Thing:
-    # these two keep the object's own colours, so a shape of them needs one to be told
-    colour = thing.colour if material in ("crochet", "stained glass") else None
-    return replace(thing, colour=colour, material=material)
+def _dressed(scene: Scene, rng: np.random.Generator) -> Scene:
+    """The scene in a style, or its first thing in a material; as it is if it has one already."""
+    if scene.style or any(thing.material for thing in scene.things):
+        return scene
+    if rng.random() < 0.5:
+        return replace(scene, style=str(rng.choice(list(words.STYLES))))
+    first = made_of(scene.things[0], str(rng.choice(list(words.MATERIALS))))
+    return replace(scene, things=(first, *scene.things[1:]))
+
+
+def made_of(thing: Thing, material: str | None) -> Thing:
+    """The same thing in a material. Most have a colour of their own, which a shape then takes."""
+    own = material not in (None, "crochet", "stained glass")
+    return replace(thing, colour=None if own else thing.colour, material=material)
 
 
 def _far_to_near(scene: Scene, count: int) -> list[int]:

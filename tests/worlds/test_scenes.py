@@ -43,6 +43,18 @@ def test_twins_differ_from_their_first_in_one_thing_alone():
         World(twins=0)
 
 
+def test_as_many_scenes_are_dressed_as_asked():
+    def share(dressed):
+        scenes = World(seed=3, dressed=dressed).draw(range(400)).scenes
+        return np.mean([bool(s.style or any(t.material for t in s.things)) for s in scenes])
+
+    own = share(0.0)
+    assert 0.1 < own < 0.25
+    assert abs(share(0.5) - (own + 0.5 * (1 - own))) < 0.07 and share(1.0) == 1
+    with pytest.raises(BadInput, match="dressed 2.0: give a share"):
+        World(dressed=2.0)
+
+
 def test_boxes_are_the_masks_extents_and_maps_their_nouns():
     for row, scene in enumerate(BATCH.scenes):
         copies = list(scene.things) * scene.count
