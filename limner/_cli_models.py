@@ -23,7 +23,7 @@ def register(app: typer.Typer) -> None:
 
 def _models(names: Name = None, words: Words = False, json: Json = False) -> None:
     """Says which models are here: what they are for, sizes, licences, and the words they know."""
-    rows = [_clip(), *(_painter(name) for name in ["embedded", *(names or [])])]
+    rows = [*_clips(), *(_painter(name) for name in ["embedded", *(names or [])])]
     if json:
         print_json(rows)
         return
@@ -61,16 +61,22 @@ def _painter(name: str) -> dict[str, Any]:
     }
 
 
-def _clip() -> dict[str, Any]:
+def _clips() -> list[dict[str, Any]]:
+    from limner.models.embedded import CLIPS
+
+    return [_clip(name) for name in CLIPS]
+
+
+def _clip(name: str) -> dict[str, Any]:
     from limner.models.clip import open_clip
 
     try:
-        clip = open_clip("embedded")
+        clip = open_clip(name)
     except BadInput as error:
-        return {"name": "embedded", "kind": "clip", "problem": str(error)}
+        return {"name": name, "kind": "clip", "problem": str(error)}
     count = sum(weight.numel() for weight in clip.towers.parameters())
     return {
-        "name": "embedded",
+        "name": name,
         "kind": "clip",
         "size": f"{clip.side}x{clip.side}",
         "parameters": f"{count / 1e6:.1f}M",

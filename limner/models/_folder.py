@@ -28,6 +28,7 @@ __all__ = [
     "find_folder",
     "read_json",
     "refuse_pickled",
+    "tensors",
     "weight_files",
     "weights",
 ]
@@ -140,10 +141,15 @@ def _shards(index: Path) -> list[Path]:
 
 def weights(folder: Path) -> dict[str, Tensor]:
     """All weights of one network by name, on the CPU, in their own types."""
+    return tensors(weight_files(folder))
+
+
+def tensors(files: Iterable[Path]) -> dict[str, Tensor]:
+    """What safetensors files hold, by name. Raises BadInput where one is cut short."""
     from safetensors.torch import load_file
 
     out: dict[str, Tensor] = {}
-    for file in weight_files(folder):
+    for file in files:
         try:
             out.update(load_file(file))
         except Exception as error:  # its own error, and torch's at types or sizes that cannot be

@@ -16,7 +16,7 @@ from torch.nn import functional
 from limner.errors import BadInput
 from limner.models._layers import attend, split_among, to_tokens
 
-__all__ = ["TextTower", "Towers", "VisionTower"]
+__all__ = ["TextTower", "VisionTower"]
 
 
 def _quick_gelu(x: Tensor) -> Tensor:
@@ -162,23 +162,3 @@ class VisionTower(nn.Module):
     def states(self, pictures: Tensor) -> list[Tensor]:
         """Of the class token and the patches (b, n, d): before the first layer, after each."""
         return self.encoder.states(self.pre_layrnorm(self.embeddings(pictures)))
-
-
-class Towers(nn.Module):
-    """Both towers and their projections to one space."""
-
-    def __init__(self, text: dict[str, Any], vision: dict[str, Any], shared: int) -> None:
-        super().__init__()
-        self.text_model = TextTower(text)
-        self.vision_model = VisionTower(vision)
-        self.text_projection = nn.Linear(text["hidden_size"], shared, bias=False)
-        self.visual_projection = nn.Linear(vision["hidden_size"], shared, bias=False)
-        self.logit_scale = nn.Parameter(torch.empty(()))
-
-    def texts(self, tokens: Tensor) -> Tensor:
-        """(b, n) → (b, shared)."""
-        return self.text_projection(self.text_model.pooled(tokens))
-
-    def pictures(self, pictures: Tensor) -> Tensor:
-        """(b, 3, side, side) → (b, shared)."""
-        return self.visual_projection(self.vision_model(pictures))

@@ -1,4 +1,5 @@
-"""CLIP: pictures and texts in one space (Radford et al. 2021), from a transformers folder."""
+"""CLIP: pictures and texts in one space (Radford et al. 2021), from a transformers folder or one of
+`limner train clip`."""
 
 from __future__ import annotations
 
@@ -14,18 +15,15 @@ from torch.nn import functional
 
 from limner.errors import BadInput
 from limner.models import _folder
+from limner.models._relevancy import relevancy
 from limner.models._tokenizer import Tokenizer, open_tokenizer
-from limner.models._transformer import Towers
+from limner.models._towers import OWN, Towers, own_towers, transformers_towers
+from limner.models.embedded import CLIPS
 from limner.models.embedded import folder as embedded_folder
 from limner.picture import resize
 
 __all__ = ["Clip", "open_clip"]
 
-# What transformers takes where a config says nothing: the sizes of the published ViT-B/32.
-_TEXT = {"hidden_size": 512, "intermediate_size": 2048, "num_attention_heads": 8}
-_TEXT |= {"num_hidden_layers": 12}
-_VISION = {"hidden_size": 768, "intermediate_size": 3072, "num_attention_heads": 12}
-_VISION |= {"num_hidden_layers": 12, "image_size": 224, "patch_size": 32}
 _MEAN, _STD = [0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711]
 _AT_ONCE = 128  # pictures or texts in one pass
 
@@ -62,8 +60,17 @@ class Clip:
 
     def hidden_states(self, pictures: Tensor) -> list[Tensor]:
         """Pictures (b, 3, h, w) in [0, 1] → the picture tower's states of class token and patches,
-        (b, n, d) before its first layer and after each; gradients reach the pictures."""
-        return self.towers.vision_model.states(self._seen(pictures))
+        (b, n, d) before its first layer and after each; gradients reach the pictures.
+
+        Raises BadInput where the tower is a ResNet."""
+        return self.towers.vit().tower.states(self._seen(pictures))
+
+    def relevancy(self, pictures: Tensor, wanted: Tensor) -> Tensor:
+        """Pictures (b, 3, h, w) in [0, 1], an embedding (d,) → (b, n, n), from 0 up: how much each
+        patch of the middle square has to do with it (Chefer et al. 2021).
+
+        Raises BadInput where the tower is a ResNet."""
+        return relevancy(self.towers, self._seen(pictures), wanted)
 
     @torch.no_grad()
     def embed_texts(self, texts: Sequence[str]) -> Tensor:
@@ -91,47 +98,42 @@ class Clip:
 
 
 def open_clip(name: str | Path = "embedded") -> Clip:
-    """Opens "embedded", or a folder or hub id of a transformers CLIPModel; float32, on the CPU.
+    """Opens a CLIP by name; float32, on the CPU.
 
-    Only safetensors are read. Raises BadInput when it is missing, pickled or broken.
+    "embedded" describes and measures; "robust" and "second" (another tower) are judges that a
+    search may follow. Else: a folder or hub id of a transformers CLIPModel, or what `limner train
+    clip` wrote. Only safetensors are read. Raises BadInput when it is missing, pickled or broken.
     """
-    folder = embedded_folder("clip") if name == "embedded" else _folder.find_folder(name)
-    if not (folder / "config.json").is_file():
-        _folder.refuse_pickled(folder)
-    config = _folder.read_json(folder / "config.json")
-    if config.get("model_type") != "clip":
-        raise BadInput(f"{str(folder)!r} is a {config.get('model_type')!r} model: expected CLIP")
-    towers = _towers(config, folder)
-    side = towers.vision_model.side
+    own = CLIPS.get(str(name))
+    folder = embedded_folder(own) if own else _folder.find_folder(name)
+    towers, files = _opened(folder)
+    side = towers.side
     card = _folder.read_json(folder / "limner.json", missing={})
     seen = _folder.read_json(folder / "preprocessor_config.json", missing={})
     return Clip(
         name=str(name),
         towers=towers,
-        tokenizer=open_tokenizer(folder, towers.text_model.length),
+        tokenizer=open_tokenizer(folder, towers.length),
         side=side,
         shortest=max(side, _shortest(seen.get("size"), side)),
         mean=tuple(seen.get("image_mean", _MEAN)),
         std=tuple(seen.get("image_std", _STD)),
         licence=str(card.get("licence", "see the model's own page")),
-        files=tuple(_folder.weight_files(folder)),
+        files=tuple(files),
     )
 
 
-def _towers(config: dict[str, Any], folder: Path) -> Towers:
-    said = [config.get(f"{part}_config") or {} for part in ("text", "vision")]
-    if not all(isinstance(part, dict) for part in said):
-        raise BadInput(f"the config in {str(folder)!r} has no text_config or vision_config")
-    text, vision = _TEXT | said[0], _VISION | said[1]
-    for part in (text, vision):
-        _folder.check_numbers(part, folder)
-    state = {
-        key: weight
-        for key, weight in _folder.weights(folder).items()
-        if not key.endswith("position_ids")
-    }
-    shared = config.get("projection_dim", 512)
-    return _folder.assembled(lambda _: Towers(text, vision, shared), config, state, folder)
+def _opened(folder: Path) -> tuple[Towers, list[Path]]:
+    """The towers, and the files of their weights."""
+    if (folder / OWN).is_file():
+        towers, file = own_towers(folder)
+        return towers, [file]
+    if not (folder / "config.json").is_file():
+        _folder.refuse_pickled(folder)
+    config = _folder.read_json(folder / "config.json")
+    if config.get("model_type") != "clip":
+        raise BadInput(f"{str(folder)!r} is a {config.get('model_type')!r} model: expected CLIP")
+    return transformers_towers(config, folder), _folder.weight_files(folder)
 
 
 def _shortest(size: Any, side: int) -> int:

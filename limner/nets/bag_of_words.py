@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 __all__ = ["BagOfWords"]
@@ -25,9 +26,12 @@ class BagOfWords(nn.Module):
     ) -> None:
         super().__init__()
         self.end, self.mean = end, mean
-        self.token_embedding = nn.Embedding(vocab_size, width)
+        table = torch.empty(vocab_size, width)
+        self.token_embedding = nn.Embedding.from_pretrained(table, freeze=False)
         self.final_layer_norm = nn.LayerNorm(width)
         self.projection = nn.Linear(width, output_dim, bias=False)
+        if table.is_meta:  # drawing there would import torch's compiler (3 s)
+            return
         nn.init.normal_(self.token_embedding.weight, std=0.02)  # as CLIP's text tower
         nn.init.normal_(self.projection.weight, std=width**-0.5)
 

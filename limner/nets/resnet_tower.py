@@ -14,7 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["ResNetTower"]
+__all__ = ["SMALL", "ResNetTower"]
+
+SMALL = (2, 2, 2, 2)  # layers of the towers that limner itself trains
 
 EXPANSION = 4  # a bottleneck's output is this much wider than its inside (He et al. 2015)
 REDUCTION = 32  # pixels of the picture along one cell of the last map
@@ -118,11 +120,14 @@ class _AttentionPool(nn.Module):
         super().__init__()
         if width % HEAD_WIDTH:
             raise ValueError(f"the last map has {width} channels; expected whole {HEAD_WIDTH}s")
-        self.positional_embedding = nn.Parameter(torch.randn(side**2 + 1, width) / width**0.5)
+        self.positional_embedding = nn.Parameter(torch.empty(side**2 + 1, width))
         self.k_proj = nn.Linear(width, width)
         self.q_proj = nn.Linear(width, width)
         self.v_proj = nn.Linear(width, width)
         self.c_proj = nn.Linear(width, output_dim)
+        if self.positional_embedding.is_meta:  # drawing there would import torch's compiler (3 s)
+            return
+        nn.init.normal_(self.positional_embedding, std=width**-0.5)
         for layer in (self.k_proj, self.q_proj, self.v_proj, self.c_proj):
             nn.init.normal_(layer.weight, std=width**-0.5)
 

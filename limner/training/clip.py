@@ -2,7 +2,8 @@
 
 InfoNCE with a learned temperature ("Learning Transferable Visual Models From Natural Language
 Supervision", Radford et al. 2021, figure 3). The loss never holds the N×N matrix, and the towers
-run in micro-batches with gradient caching, so a batch of any size fits.
+run in micro-batches with gradient caching, so a batch of any size fits. With ``robust`` it becomes
+a judge that a search cannot cheat cheaply (_robust.py).
 """
 
 from __future__ import annotations
@@ -19,14 +20,16 @@ from torch import Tensor, nn
 
 from limner.data import CaptionedPictures
 from limner.errors import BadInput
+from limner.noise import Noise
 from limner.picture import resize
 from limner.training._checkpoint import replace_text
-from limner.training._data import Captioned, to_tensor
+from limner.training._data import Captioned, drawing, to_tensor
 from limner.training._gradient_cache import cached_backward
 from limner.training._infonce import infonce
 from limner.training._parts import model_folder
 from limner.training._processes import processes
 from limner.training._quiet import save_tokenizer
+from limner.training._robust import Robust, views_of
 from limner.training._tokenizer import make_tokenizer
 from limner.training._towers import Towers, build, check, open_towers, save_towers
 from limner.training.loop import Plan, Progress, flush_denormals, open_run, train
@@ -40,6 +43,8 @@ __all__ = ["Clip", "Towers", "build", "clip"]
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)
 
+GROWTH = 0.5  # share of a training's steps in which the radius of its attacks grows
+
 
 class Clip:
     """Recipe.
@@ -48,8 +53,9 @@ class Clip:
         data: captioned pictures.
         tokenizer: a ``CLIPTokenizer``; its ``model_max_length`` is the length of every caption.
         micro_batch: rows embedded at once; gradients are the same for any value.
-        start: folder of a ``CLIPModel`` to go on from.
-        size, tower, text, width, layers, patch: see ``build``; with ``start`` they are its own.
+        start: folder of a CLIP to go on from.
+        robust: how pictures are attacked; None: they are not.
+        size, tower, text, width, layers, patch, channels: see ``build``; with ``start`` its own.
     """
 
     def __init__(
@@ -63,12 +69,15 @@ class Clip:
         width: int = 256,
         layers: int = 4,
         patch: int = 8,
+        channels: int = 32,
         micro_batch: int = 256,
         start: Path | None = None,
+        robust: Robust | None = None,
     ) -> None:
         if micro_batch < 1:
             raise BadInput(f"micro_batch {micro_batch}: give at least 1")
         self.data, self.tokenizer, self.micro_batch = data, tokenizer, micro_batch
+        self.robust = robust
         self.built: dict[str, Any] = {
             "vocabulary": len(tokenizer),
             "end": tokenizer.eos_token_id,
@@ -79,6 +88,7 @@ class Clip:
             "width": width,
             "layers": layers,
             "patch": patch,
+            "channels": channels,
         }
         if start:
             self.towers, self.model, self.built = open_towers(start)
@@ -87,19 +97,40 @@ class Clip:
         self.size = self.built["size"]
         self.players: Mapping[str, nn.Module] = {"towers": self.towers}
 
+    def _ids(self, captions: list[str]) -> Tensor:
+        """(b, n), as long as the longest caption: what would follow its end, no end has seen."""
+        length = self.tokenizer.model_max_length
+        told = self.tokenizer(
+            captions, padding="longest", max_length=length, truncation=True, return_tensors="pt"
+        )
+        ids: Tensor = told.input_ids
+        return ids
+
+    def _whole(self, pictures: np.ndarray) -> Tensor:
+        """uint8 (b, h, w, 3) → (b, 3, s, s) in [0, 1]."""
+        return resize(to_tensor(pictures).float() / 255, (self.size, self.size))
+
     def _tensors(self, pairs: tuple[np.ndarray, list[str]]) -> tuple[Tensor, Tensor]:
         pictures, captions = pairs
-        length = self.tokenizer.model_max_length
-        tokens = self.tokenizer(
-            captions, padding="max_length", max_length=length, truncation=True, return_tensors="pt"
-        )
-        small = resize(to_tensor(pictures).float() / 255, (self.size, self.size))
-        mean, std = torch.tensor(MEAN).view(3, 1, 1), torch.tensor(STD).view(3, 1, 1)
-        return (small - mean) / std, tokens.input_ids
+        mean, std = _statistics()
+        return (self._whole(pictures) - mean) / std, self._ids(captions)
 
     def batch(self, step: int, size: int, rank: int, ranks: int) -> tuple[Tensor, Tensor]:
-        """Normalised pictures (b, 3, s, s) and token ids (b, n)."""
-        return self._tensors(self.data.step(step, size, rank, ranks))
+        """Normalised pictures (b, 3, s, s) and token ids (b, n).
+
+        Of a robust training: in an order of their own, the clean ones first, then views.
+        """
+        pictures, captions = self.data.step(step, size, rank, ranks)
+        if not self.robust:
+            return self._tensors((pictures, captions))
+        # Shuffled, because worlds may draw pictures in groups whose first one is special.
+        order = drawing(self.data.seed, step, rank, "clean").permutation(size)
+        pictures, clean = pictures[order], self.robust.clean(size)
+        noise = Noise(self.data.seed, range(rank * size + clean, (rank + 1) * size))
+        views = views_of(to_tensor(pictures[clean:]).float() / 255, self.size, noise, step)
+        mean, std = _statistics()
+        seen = (torch.cat([self._whole(pictures[:clean]), views]) - mean) / std
+        return seen, self._ids([captions[row] for row in order])
 
     def learn(
         self,
@@ -109,16 +140,21 @@ class Clip:
         backward: Callable[[Tensor], None],
     ) -> dict[str, Tensor]:
         device = self.towers.logit_scale.device
-        inputs = [part.to(device) for part in batch]
+        pictures, ids = (part.to(device) for part in batch)
+        if self.robust:
+            std = _statistics()[1].to(device)
+            how = (std, step, self.micro_batch)
+            pictures = self.robust.attacked(self.towers, pictures, ids, *how)
         group = dist.group.WORLD if dist.is_available() and dist.is_initialized() else None
 
         def loss(pictures: Tensor, texts: Tensor, scale: Tensor) -> Tensor:
             return infonce(pictures, texts, scale, group=group)
 
-        if len(inputs[0]) <= self.micro_batch:
-            value = loss(*self.towers(*inputs))
+        if len(pictures) <= self.micro_batch:
+            value = loss(*self.towers(pictures, ids))
             backward(value)
         else:
+            inputs = [pictures, ids]
             value = cached_backward(
                 self.towers, inputs, loss, micro_batch=self.micro_batch, backward=backward
             )
@@ -176,6 +212,11 @@ class Clip:
         (folder / "preprocessor_config.json").write_text(json.dumps(steps, indent=1))
 
 
+def _statistics() -> tuple[Tensor, Tensor]:
+    """CLIP's mean and standard deviation (3, 1, 1)."""
+    return torch.tensor(MEAN).view(3, 1, 1), torch.tensor(STD).view(3, 1, 1)
+
+
 def clip(
     data: CaptionedPictures,
     run: Path,
@@ -189,11 +230,17 @@ def clip(
     width: int = 256,
     layers: int = 4,
     patch: int = 8,
+    channels: int = 32,
+    robust: float = 0.0,
+    robust_steps: int = 2,
     micro_batch: int = 256,
     start: str | None = None,
     resume: bool = False,
 ) -> Iterator[Progress]:
     """Train a CLIP on captioned pictures; ``run/model`` is a transformers ``CLIPModel`` folder.
+
+    A robust one is a judge for searches: three pictures in four are seen as a search shows them,
+    and moved to where the towers are most wrong (Madry et al. 2018).
 
     Args:
         tower: vit or resnet.
@@ -204,12 +251,17 @@ def clip(
         width: numbers in each token's state, and in an embedding.
         layers: of each transformer.
         patch: pixels of a patch's side (vit).
+        channels: after the first convolutions (resnet); they double with every stage.
+        robust: how far pictures are moved in the end (L2, of one as the tower sees it, in [0, 1]),
+            growing over half of the steps: 2 is much; 0 for not at all.
+        robust_steps: of the search for where to move a picture; each costs half a step more.
         micro_batch: pairs embedded at once; any value gives the same gradients.
-        start: CLIPModel folder to go on from, or embedded; it brings its tokenizer and its sizes.
+        start: folder of a CLIP to go on from, or embedded; it brings its tokenizer and its sizes.
         resume: go on from the last checkpoint in the run's folder.
     """
     flush_denormals()
-    check(tower, text, size, width, layers, patch)
+    check(tower, text, size, width, layers, patch, channels)
+    attacks = Robust(robust, robust_steps, round(GROWTH * plan.steps)) if robust else None
     begun = model_folder(start, "clip") if start else None
     open_run(run, resume)
     captioned = Captioned(data, plan.seed)
@@ -224,8 +276,10 @@ def clip(
         width=width,
         layers=layers,
         patch=patch,
+        channels=channels,
         micro_batch=micro_batch,
         start=begun,
+        robust=attacks,
     )
     yield from train(recipe, plan, run, resume=resume)
 

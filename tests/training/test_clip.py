@@ -170,9 +170,6 @@ def test_retrieval_counts_what_is_nearest(words):
 
 
 def test_towers_that_transformers_lacks_come_back(tmp_path, words):
-    """Nobody may open an untrained ViT in the place of a trained ResNet."""
-    from limner.models.clip import open_clip
-
     made = recipe(words, tower="resnet", text="transformer")
     made.export(tmp_path)
     built = json.loads((tmp_path / "towers.json").read_text())
@@ -182,14 +179,67 @@ def test_towers_that_transformers_lacks_come_back(tmp_path, words):
     with torch.no_grad():
         wanted, found = made.towers.eval()(pixels, ids), again.eval()(pixels, ids)
     assert all(torch.equal(a, b) for a, b in zip(wanted, found))
-    with pytest.raises(BadInput, match="clip_text_model"):
-        open_clip(tmp_path)
     from transformers import CLIPTextModel
 
     text = CLIPTextModel.from_pretrained(tmp_path)  # what a diffusion begins from
     with torch.no_grad():
         wanted = made.model.text_model(ids).last_hidden_state
         torch.testing.assert_close(text(ids).last_hidden_state, wanted)
+
+
+@pytest.mark.parametrize(
+    ("tower", "text"),
+    [("resnet", "transformer"), ("resnet", "bag_of_words"), ("vit", "bag_of_words")],
+)
+def test_limner_opens_towers_that_transformers_lacks(tmp_path, words, tower, text):
+    from limner.models.clip import open_clip
+
+    made = recipe(words, tower=tower, text=text, channels=4 if tower == "resnet" else 32)
+    pairs = made.data.unseen(5)
+    for _ in range(3):  # the normalisations' averages leave their first values
+        made.towers(*made.batch(0, 12, 0, 1))
+    made.export(tmp_path)
+    opened = open_clip(tmp_path)
+    pixels, ids = made._tensors(pairs)
+    pixels.requires_grad_()
+    seen, read, scale = made.towers.eval()(pixels, ids)
+    in_unit = torch.from_numpy(pairs[0]).permute(0, 3, 1, 2) / 255
+    torch.testing.assert_close(opened.embed_pictures(in_unit), seen.detach(), atol=1e-5, rtol=0)
+    torch.testing.assert_close(opened.embed_texts(pairs[1]), read.detach(), atol=1e-5, rtol=0)
+    assert opened.logit_scale == pytest.approx(scale.item(), rel=1e-5)
+    assert opened.side == 32 and len(opened.fingerprint) == 64
+    again = pixels.detach().requires_grad_()
+    F.normalize(opened.towers.pictures(again))[:, 0].sum().backward()
+    seen[:, 0].sum().backward()
+    torch.testing.assert_close(again.grad, pixels.grad, atol=1e-6, rtol=1e-3)
+    if tower == "vit":
+        assert [state.shape for state in opened.hidden_states(in_unit)] == [(5, 5, 64)] * 2
+    else:
+        with pytest.raises(BadInput, match="a ResNet, which has no patches"):
+            opened.hidden_states(in_unit)
+
+
+def test_towers_that_are_not_those_of_their_description_are_refused(tmp_path, words):
+    from limner.models.clip import open_clip
+
+    recipe(words, tower="resnet", text="bag_of_words", channels=4).export(tmp_path)
+    told, weights = tmp_path / "towers.json", tmp_path / "towers.safetensors"
+    said = json.loads(told.read_text())
+    for wrong, message in (
+        (said | {"channels": 8}, "not those of its config|size mismatch"),
+        ({}, "not usable|missing 2 required|missing .* argument"),
+        (said | {"width": "64"}, "not usable|no towers can be read"),
+    ):
+        told.write_text(json.dumps(wrong))
+        for opens in (open_clip, lambda folder: recipe(words, start=folder)):
+            with pytest.raises(BadInput, match=message):
+                opens(tmp_path)
+    told.write_text(json.dumps(said))
+    weights.unlink()
+    with pytest.raises(BadInput, match=r"towers\.safetensors"):
+        open_clip(tmp_path)
+    with pytest.raises(BadInput, match=r"towers\.safetensors"):
+        recipe(words, start=tmp_path)
 
 
 def test_bags_of_words_leave_no_other_model(tmp_path, words):

@@ -35,6 +35,24 @@ def test_it_goes_on_from_a_folder_with_its_own_sizes_and_words(tmp_path):
     assert words[0] == words[1]
 
 
+@pytest.mark.parametrize("text", ["transformer", "bag_of_words"])
+def test_it_goes_on_from_a_resnet(tmp_path, text):
+    from safetensors.torch import load_file
+
+    kinds = dict(tower="resnet", text=text, channels=4)
+    list(clip(Bars(), tmp_path / "first", PLAN, **kinds, **TINY))
+    plan = replace(PLAN, steps=1, learning_rate=1e-9)
+    begun = tmp_path / "first" / "model"
+    list(clip(Bars(), tmp_path / "on", plan, start=str(begun)))
+    on = tmp_path / "on" / "model"
+    assert (on / "towers.json").read_text() == (begun / "towers.json").read_text()
+    before, after = (load_file(folder / "towers.safetensors") for folder in (begun, on))
+    assert before.keys() == after.keys()
+    for name, weight in before.items():
+        if "running" not in name and "batches" not in name:  # those see the new pictures
+            torch.testing.assert_close(after[name], weight, atol=1e-6, rtol=1e-4)
+
+
 def test_refuses_what_is_no_clip(tmp_path):
     with pytest.raises(BadInput, match="no model folder at 'nowhere/at-all'"):
         list(clip(Bars(), tmp_path / "run", PLAN, start="nowhere/at-all"))
