@@ -83,7 +83,7 @@ def test_autoencoder_then_diffusion(tmp_path, pictures, capsys):
 
 
 def test_every_recipe_has_help(capsys):
-    for kind in ("clip", "autoencoder", "diffusion"):
+    for kind in ("clip", "autoencoder", "vqgan", "diffusion"):
         assert main(["train", kind, "--help"]) == 0
         text = " ".join(capsys.readouterr().out.split())
         assert f"limner train {kind} --data" in text and "--resume" in text
@@ -97,7 +97,7 @@ def test_every_recipe_has_help(capsys):
         ("clip", ["--precision", "fp8"], "precision is 'fp8': give no or bf16"),
         ("clip", ["--tower", "vgg"], "tower 'vgg': give vit or resnet"),
         ("clip", ["--text", "lstm"], "text 'lstm'"),
-        ("autoencoder", ["--kind", "gan"], "kind 'gan': give kl or vq"),
+        ("vqgan", ["--codes", 1, "--crop", 16], "codes 1: give 2 to"),
         ("autoencoder", ["--crop", 20], "crop 20"),
         ("diffusion", ["--prediction", "x0"], "prediction 'x0'"),
         ("diffusion", ["--clip", "no/where"], "no model folder at 'no/where'"),

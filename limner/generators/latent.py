@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor
 
 from limner.errors import BadInput
 from limner.generators import Latent
 from limner.generators._clamp import clamp
 from limner.generators._size import checked, fitting
+from limner.generators._smooth import smooth_noise
 from limner.models._text_to_image import TextToImage
 from limner.noise import Noise
 
 __all__ = ["latent"]
 
-_SMOOTH = (1, 3, 3, 1)
 _LIMIT = 5.0  # standard deviations: 8 in 100,000 of the embedded model's own latents go beyond
 
 
@@ -37,18 +36,11 @@ class _Decoded:
         self.rates: Mapping[str, float] = {"latents": 0.05}
 
     def start(self, noise: Noise) -> Latent:
-        """Noise like real latents: of unit variance, neighbours correlated by 3/4.
-
-        White noise is far from every picture's latent and decodes to speckle, which judges dislike
-        and a search leaves slowly: the embedded model's latents of `scenes` have a deviation of
-        1.00, and neighbours correlate by .72. The binomial weights 1 3 3 1, along each axis, give
-        neighbours (3 + 9 + 3)/20. The noise is drawn wider, so that its edges are like its middle.
-        """
+        """Noise like real latents: see `_smooth.py`."""
         width, height = (side // self.model.downscale for side in self.size)
-        wider = len(_SMOOTH) - 1
-        drawn = noise.normal((self.model.channels, height + wider, width + wider))
-        smooth = _smoothed(_smoothed(drawn, 3, width), 2, height)
-        return self.constrain({"latents": smooth})
+        return self.constrain(
+            {"latents": smooth_noise(noise, self.model.channels, (width, height))}
+        )
 
     def render(self, latent: Latent) -> Tensor:
         """Pictures (b, 3, h, w) in [0, 1], as the model's `decode`, but with gradients."""
@@ -64,10 +56,3 @@ class _Decoded:
     def invert(self, pictures: Tensor) -> Latent:
         """The latents' mean for pictures (b, 3, h, w) in [0, 1]: as near as the autoencoder is."""
         return {"latents": self.model.encode(fitting(pictures, self.size))}
-
-
-def _smoothed(x: Tensor, dim: int, length: int) -> Tensor:
-    """The binomial mean along a dimension, `length` long, with white noise's variance kept."""
-    weighed = [weight * x.narrow(dim, i, length) for i, weight in enumerate(_SMOOTH)]
-    total: Tensor = sum(weighed, torch.zeros_like(weighed[0]))
-    return total / sum(weight**2 for weight in _SMOOTH) ** 0.5

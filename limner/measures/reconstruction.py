@@ -13,6 +13,7 @@ from limner.errors import BadInput
 from limner.measures import Watch, batches
 from limner.measures._share import checked
 from limner.models._text_to_image import TextToImage
+from limner.models.vqgan import Vqgan, is_vqgan, open_vqgan
 from limner.picture import psnr, resize
 from limner.worlds.scenes import World
 
@@ -23,7 +24,10 @@ _AT_ONCE = 16
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """Means over n pictures; psnr in decibels, with its standard error and the worst picture's."""
+    """Means over n pictures; psnr in decibels, with its standard error and the worst picture's.
+
+    codebook_use: the share of a VQGAN's codes that the pictures have; None where there are none
+    """
 
     psnr: float
     standard_error: float
@@ -31,10 +35,11 @@ class Reconstruction:
     ssim: float
     n: int
     model: str
+    codebook_use: float | None = None
 
 
 def reconstruction(
-    model: str | Path | TextToImage = "embedded",
+    model: str | Path | TextToImage | Vqgan = "embedded",
     *,
     count: int = 256,
     seed: int = 1,
@@ -44,7 +49,9 @@ def reconstruction(
     """Encodes and decodes held-out scenes with the model's autoencoder, in float32.
 
     Args:
-        model: "embedded", a folder in diffusers' layout, a hub id, or what open_model gave
+        model: "embedded", "vqgan" (limner's own VQGAN), a folder in diffusers' layout (Stable
+            Diffusion's, or a VQModel's), Stable Diffusion's hub id, or what open_model or
+            open_vqgan gave
         count: how many pictures
         seed: of the world; training's is 0
         vocabulary: core or full
@@ -52,16 +59,18 @@ def reconstruction(
 
     Raises BadInput when the model cannot be opened.
     """
-    from limner.models._open import open_model, placed
-
     checked("count", count, 1, 1_000_000)
-    opened = placed(open_model(model) if isinstance(model, (str, Path)) else model, "float32")
+    opened = _opened(model)
     world = World(seed, vocabulary=vocabulary, split="held_out")
-    ratios, likeness = [], []
+    ratios, likeness, codes = [], [], set[int]()
     for some in batches(0, count, _AT_ONCE):
         drawn = torch.from_numpy(world.draw(some).pictures).permute(0, 3, 1, 2) / 255
         pictures = resize(drawn, (opened.size, opened.size))
-        again = opened.decode(opened.encode(pictures)).cpu()
+        latents = opened.encode(pictures)
+        if isinstance(opened, Vqgan):
+            latents, index = opened.quantise(latents)
+            codes.update(index.unique().tolist())
+        again = opened.decode(latents).cpu().clamp(0, 1)
         ratios += [psnr(a, b) for a, b in zip(pictures, again)]
         likeness += ssim(pictures, again).tolist()
         if watch is not None:
@@ -69,7 +78,21 @@ def reconstruction(
     values = torch.tensor(ratios)
     error = float(values.std(correction=min(1, count - 1))) / count**0.5
     mean = sum(likeness) / count
-    return Reconstruction(float(values.mean()), error, min(ratios), mean, count, opened.name)
+    use = len(codes) / len(opened.codebook) if isinstance(opened, Vqgan) else None
+    return Reconstruction(float(values.mean()), error, min(ratios), mean, count, opened.name, use)
+
+
+def _opened(model: str | Path | TextToImage | Vqgan) -> TextToImage | Vqgan:
+    """In float32, on the GPU if there is one."""
+    from limner.models._open import open_model, placed
+
+    if model == "vqgan":
+        model = open_vqgan()
+    elif isinstance(model, (str, Path)):
+        model = open_vqgan(model) if is_vqgan(model) else open_model(model)
+    if isinstance(model, Vqgan):
+        return model.to("cuda" if torch.cuda.is_available() else "cpu")
+    return placed(model, "float32")
 
 
 def ssim(a: Tensor, b: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ from limner.models._layers import (
 )
 from limner.models._packed import Conv2d, GroupNorm, Linear
 
-__all__ = ["Autoencoder", "LibraryCodec", "renamed", "runs"]
+__all__ = ["Autoencoder", "Decoder", "Encoder", "LibraryCodec", "renamed", "runs"]
 
 _EPS = 1e-6  # of every norm in this network
 _ALLOWED: dict[str, tuple[Any, ...]] = {
@@ -53,7 +53,8 @@ def renamed(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     out = {}
     for name, weight in weights.items():
         parts = [_OLD_NAMES.get(part, part) for part in name.split(".")]
-        matrix = "attentions" in parts and weight.ndim == 4 and weight.shape[2:] == (1, 1)
+        projects = "attentions" in parts and "spatial_norm" not in parts
+        matrix = projects and weight.ndim == 4 and weight.shape[2:] == (1, 1)
         out[".".join(parts)] = weight[:, :, 0, 0] if matrix else weight
     return out
 
@@ -110,10 +111,10 @@ class Block(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Pictures (b, 3, h, w) in [-1, 1] → mean and log variance (b, 2c, h/f, w/f)."""
+    """Pictures (b, 3, h, w) in [-1, 1] → (b, out, h/f, w/f): codes, or mean and log variance."""
 
     def __init__(
-        self, widths: list[int], layers: int, latent: int, groups: int, attends: bool
+        self, widths: list[int], layers: int, out: int, groups: int, attends: bool
     ) -> None:
         super().__init__()
         self.conv_in = Conv2d(3, widths[0], 3, padding=1)
@@ -124,7 +125,7 @@ class Encoder(nn.Module):
             self.down_blocks.append(Block(inner, width, layers, groups, sampler))
         self.mid_block = Middle(widths[-1], groups, attends)
         self.conv_norm_out = GroupNorm(groups, widths[-1], _EPS)
-        self.conv_out = Conv2d(widths[-1], 2 * latent, 3, padding=1)
+        self.conv_out = Conv2d(widths[-1], out, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.conv_in(x)
@@ -165,7 +166,7 @@ class Autoencoder(nn.Module):
         latent, groups = config.get("latent_channels", 4), config.get("norm_num_groups", 32)
         widths, layers = config.get("block_out_channels", [64]), config.get("layers_per_block", 1)
         attends = config.get("mid_block_add_attention", True)
-        self.encoder = Encoder(widths, layers, latent, groups, attends)
+        self.encoder = Encoder(widths, layers, 2 * latent, groups, attends)
         self.decoder = Decoder(widths, layers, latent, groups, attends)
         quant, post = config.get("use_quant_conv", True), config.get("use_post_quant_conv", True)
         self.quant_conv = Conv2d(2 * latent, 2 * latent, 1) if quant else nn.Identity()

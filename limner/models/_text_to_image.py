@@ -20,7 +20,7 @@ from limner.models._transformer import TextTower
 from limner.models._unet import COMPILER_CACHE, UNet
 from limner.prompt import words
 
-__all__ = ["TextToImage"]
+__all__ = ["TextToImage", "moved"]
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -69,12 +69,12 @@ class TextToImage:
         last: TextToImage | None = vars(self).get("_moved")
         if last is not None and (device, dtype) == (last.device, last.dtype):
             return last
-        unet, text = _moved(self.unet, device, dtype), _moved(self.text_encoder, device, dtype)
-        vae = _moved(self.vae, device, dtype)
-        moved = replace(self, unet=unet, vae=vae, text_encoder=text, device=device, dtype=dtype)
-        vars(moved)["fingerprint"] = self.fingerprint
-        vars(self)["_moved"] = moved
-        return moved
+        unet, text = moved(self.unet, device, dtype), moved(self.text_encoder, device, dtype)
+        vae = moved(self.vae, device, dtype)
+        other = replace(self, unet=unet, vae=vae, text_encoder=text, device=device, dtype=dtype)
+        vars(other)["fingerprint"] = self.fingerprint
+        vars(self)["_moved"] = other
+        return other
 
     def compiled(self) -> TextToImage:
         """The model with its U-Net compiled, always the same one: slow at first, then faster.
@@ -134,7 +134,7 @@ class TextToImage:
         return (mean - self.shift_factor) * self.scaling_factor
 
 
-def _moved(network: Network, device: torch.device, dtype: torch.dtype) -> Network:
+def moved(network: Network, device: torch.device, dtype: torch.dtype) -> Network:
     """A copy elsewhere; the original keeps its weights, whose precision would else be lost."""
     weights = {id(p): nn.Parameter(p.to(device, dtype), False) for p in network.parameters()}
     return copy.deepcopy(network, weights).to(device)

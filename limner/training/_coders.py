@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["ClipFeatures", "PatchDiscriminator", "Perceptual", "build_kl", "build_vq"]
+__all__ = ["ClipFeatures", "PatchDiscriminator", "Perceptual", "build_kl", "build_vq", "vq_of_kl"]
 
 WIDTHS = (16, 32, 64, 128)  # f8: three halvings
 
@@ -83,20 +83,52 @@ def _let_through(model: Any, latent_channels: int) -> None:
 
 
 def build_vq(widths: tuple[int, ...] = WIDTHS, codes: int = 1024) -> Any:
-    """A small ``VQModel`` with a codebook of ``codes`` vectors of 8 numbers."""
+    """A small ``VQModel`` with a codebook of ``codes`` vectors of 8 numbers, not set yet.
+
+    So few: a code is looked up in a space of few dimensions (Yu et al. 2022, "Vector-quantized
+    Image Modeling with Improved VQGAN", section 3.2: that keeps a codebook in use).
+    """
+    kl = build_kl(widths)
+    kl.register_to_config(scaling_factor=1.0)  # its first weights let the picture's own scale be
+    return vq_of_kl(kl, codes)
+
+
+@torch.no_grad()
+def vq_of_kl(kl: Any, codes: int) -> Any:
+    """A ``VQModel`` that encodes and decodes as an ``AutoencoderKL`` does, before any quantising.
+
+    Its continuous z is the posterior's mean times the scaling factor, so of about unit variance.
+    The codebook is not set yet.
+    """
     from diffusers.models.autoencoders.vq_model import VQModel
 
-    return VQModel(
-        down_block_types=("DownEncoderBlock2D",) * len(widths),
-        up_block_types=("UpDecoderBlock2D",) * len(widths),
-        block_out_channels=widths,
-        layers_per_block=1,
-        latent_channels=8,
-        norm_num_groups=4,
-        num_vq_embeddings=codes,
-        mid_block_add_attention=False,
-        sample_size=128,
-    )
+    said, channels = kl.config, kl.config.latent_channels
+    shared = (
+        "in_channels", "out_channels", "down_block_types", "up_block_types", "block_out_channels",
+        "layers_per_block", "act_fn", "latent_channels", "sample_size", "norm_num_groups",
+        "mid_block_add_attention",
+    )  # fmt: skip
+    model = VQModel(**{name: said[name] for name in shared}, num_vq_embeddings=codes)
+    scale, shift = said.scaling_factor or 1.0, said.shift_factor or 0.0
+    weights = {name: w.clone() for name, w in kl.state_dict().items() if "quant_conv" not in name}
+    # The convolution before the bottleneck takes in the 1×1 one after it, and half of both is
+    # enough: what gives the mean.
+    weight, bias = (weights[f"encoder.conv_out.{part}"] for part in ("weight", "bias"))
+    if kl.quant_conv is not None:
+        mixed, offset = kl.quant_conv.weight[:channels, :, 0, 0], kl.quant_conv.bias[:channels]
+        weight, bias = torch.einsum("oi,i...->o...", mixed, weight), mixed @ bias + offset
+    weights["encoder.conv_out.weight"] = weight[:channels] * scale
+    weights["encoder.conv_out.bias"] = (bias[:channels] - shift) * scale
+    identity = torch.eye(channels)[:, :, None, None]
+    weights |= {"quant_conv.weight": identity, "quant_conv.bias": torch.zeros(channels)}
+    after, offset = identity, torch.zeros(channels)
+    if kl.post_quant_conv is not None:
+        after, offset = kl.post_quant_conv.weight, kl.post_quant_conv.bias
+    weights["post_quant_conv.weight"] = after / scale
+    weights["post_quant_conv.bias"] = offset + shift * after.sum((1, 2, 3))
+    weights["quantize.embedding.weight"] = model.quantize.embedding.weight
+    model.load_state_dict(weights)
+    return model
 
 
 class PatchDiscriminator(nn.Sequential):

@@ -16,6 +16,7 @@ from limner.training._quiet import open_part, quiet, save_tokenizer
 __all__ = [
     "Parts",
     "Sources",
+    "autoencoder_folder",
     "build_unet",
     "model_folder",
     "open_autoencoder",
@@ -130,12 +131,16 @@ def sources(clip: str | None, autoencoder: str | None, start: str | None) -> Sou
     words = None if begun and clip is None else model_folder(clip or "embedded", "clip")
     if begun and autoencoder is None:
         return Sources(words, begun / "vae", begun)
-    return Sources(words, _autoencoder_folder(autoencoder or "embedded"), begun)
+    return Sources(words, autoencoder_folder(autoencoder or "embedded"), begun)
 
 
-def _autoencoder_folder(name: str) -> Path:
+def autoencoder_folder(name: str) -> Path:
+    """An autoencoder's own folder, or that of a text-to-image model's autoencoder; or BadInput."""
     folder = model_folder(name, "diffusion")
     return folder / "vae" if (folder / "model_index.json").is_file() else folder
+
+
+_SIGNS = ("config.json", "model_index.json", "towers.json")  # of which a model's folder has one
 
 
 def model_folder(name: str, part: str) -> Path:
@@ -144,7 +149,7 @@ def model_folder(name: str, part: str) -> Path:
 
     if name == "embedded":
         return embedded(part)
-    if any((Path(name) / file).is_file() for file in ("config.json", "model_index.json")):
+    if any((Path(name) / file).is_file() for file in _SIGNS):
         return Path(name)
     raise BadInput(f"no model folder at {name!r}: give one that limner train wrote, or embedded")
 
@@ -186,4 +191,4 @@ def open_autoencoder(name: str) -> Any:
     """diffusers' AutoencoderKL of a folder of its own or of Stable Diffusion's, or embedded."""
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 
-    return open_part(AutoencoderKL, _autoencoder_folder(name))
+    return open_part(AutoencoderKL, autoencoder_folder(name))

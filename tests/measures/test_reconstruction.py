@@ -10,6 +10,7 @@ import torch
 from limner import open_model
 from limner.errors import BadInput
 from limner.measures.reconstruction import reconstruction, ssim
+from limner.models.vqgan import open_vqgan
 from limner.picture import resize
 from limner.worlds.scenes import World, held_out
 
@@ -57,3 +58,27 @@ def test_it_is_the_mean_over_pictures_of_unseen_scenes(sd_folder: Callable[[str]
     assert found.n == 18 and told == [(16, 18), (18, 18)]
     with pytest.raises(BadInput, match="count 0"):
         reconstruction(folder, count=0)
+
+
+def test_a_vqgan_is_drawn_of_its_codes(tmp_path: Path) -> None:
+    from diffusers import VQModel
+
+    torch.manual_seed(0)
+    model = VQModel(
+        down_block_types=("DownEncoderBlock2D",) * 3, up_block_types=("UpDecoderBlock2D",) * 3,
+        block_out_channels=(8, 8, 8), latent_channels=4, norm_num_groups=4, sample_size=32,
+        num_vq_embeddings=64, mid_block_add_attention=False,
+    ).eval()  # fmt: skip
+    torch.nn.init.normal_(model.quantize.embedding.weight)
+    model.save_pretrained(tmp_path)
+    found = reconstruction(tmp_path, count=18, seed=4)
+    drawn = World(4, split="held_out").draw(range(18)).pictures
+    pixels = resize(torch.from_numpy(drawn).permute(0, 3, 1, 2) / 255, (32, 32))
+    with torch.no_grad():
+        z = model.encode(pixels * 2 - 1).latents
+        again = (model.decode(z).sample / 2 + 0.5).clamp(0, 1)
+    errors = (again - pixels).square().mean((1, 2, 3))
+    assert found.psnr == pytest.approx(float(-10 * errors.log10().mean()), abs=1e-3)
+    used = model.quantize(z)[2][2].unique().numel()
+    assert found.codebook_use == used / 64 and 1 < used < 64
+    assert reconstruction(open_vqgan(tmp_path), count=18, seed=4) == found
