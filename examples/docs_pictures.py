@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+import numpy as np
+
 import limner
 from limner.picture import Picture, from_uint8, grid
 from limner.worlds import faces as portraits
-from limner.worlds.scenes import World
+from limner.worlds.scenes import Scene, Thing, World, canonical
 
 FOLDER = Path(__file__).parents[1] / "docs" / "pictures"
 
@@ -28,6 +30,13 @@ README = (
     "a green sphere to the left of a purple cone",
     "a watercolor of a tree",
     "a large orange torus on the beach",
+)
+
+PAINTED = (
+    "a red apple on the grass",
+    "a yellow cone on the beach",
+    "a cat wearing a crown",
+    "a cactus in the desert",
 )
 
 
@@ -64,6 +73,31 @@ def composition() -> None:
     sheet("composition.png", painted, list(prompts), len(prompts))
 
 
+def paint() -> None:
+    from limner.tasks._generators import GENERATORS
+
+    for name in (each for each in GENERATORS if "=" not in each):
+        painted = [limner.paint(prompt, generator=name, seed=1)[0] for prompt in PAINTED]
+        sheet(f"paint-{name}.png", painted, list(PAINTED), len(PAINTED))
+
+
+def edit() -> None:
+    nouns, grounds = ("apple", "cat", "robot", "car"), ("plain", "grass", "night", "snow")
+    texts = ("a golden apple", "a cat made of ice", "a wooden robot", "a crochet car")
+    world, rng = World(), np.random.default_rng(0)
+    drawn = [Scene((Thing(noun),), background=ground) for noun, ground in zip(nouns, grounds)]
+    given = [from_uint8(world.paint(scene, rng)[0]) for scene in drawn]
+    files = [each.save(FOLDER / f"edit-{i}.png") for i, each in enumerate(given, 1)]
+    for method in ("layer", "sdedit", "latent"):
+        edited = [limner.edit(f, t, method=method) for f, t in zip(files, texts)]
+        pictures = given + [each.picture for each in edited]
+        labels = [*map(canonical, drawn), *texts]
+        if method == "layer":
+            pictures += [from_uint8(each.layer[..., 3:].repeat(3, 2)) for each in edited]
+            labels += ["its opacity"] * len(texts)
+        sheet(f"edit-{method}.png", pictures, labels, len(texts))
+
+
 def scenes() -> None:
     drawn = World(seed=0).draw(range(36))
     captions = [phrasings[0] for phrasings in drawn.captions]
@@ -78,5 +112,5 @@ def faces() -> None:
 
 if __name__ == "__main__":
     FOLDER.mkdir(parents=True, exist_ok=True)
-    for make in (scenes, faces, readme, guidance, samplers, composition):
+    for make in (scenes, faces, readme, guidance, samplers, composition, paint, edit):
         make()

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from limner.picture import Picture, grid, load
     from limner.tasks.classify import classify
     from limner.tasks.describe import describe
+    from limner.tasks.edit import edit
     from limner.tasks.generate import generate
+    from limner.tasks.paint import paint
     from limner.tasks.rank import rank
     from limner.tasks.replay import replay
 
@@ -30,11 +32,13 @@ __all__ = [
     "Picture",
     "classify",
     "describe",
+    "edit",
     "generate",
     "grid",
     "load",
     "open_clip",
     "open_model",
+    "paint",
     "rank",
     "replay",
 ]
@@ -43,11 +47,13 @@ _HOMES = {
     "Picture": "limner.picture",
     "classify": "limner.tasks.classify",
     "describe": "limner.tasks.describe",
+    "edit": "limner.tasks.edit",
     "generate": "limner.tasks.generate",
     "grid": "limner.picture",
     "load": "limner.picture",
     "open_clip": "limner.models.clip",
     "open_model": "limner.models._open",
+    "paint": "limner.tasks.paint",
     "rank": "limner.tasks.rank",
     "replay": "limner.tasks.replay",
 }

@@ -16,6 +16,8 @@ __all__ = ["command"]
 
 # How a task's annotation is asked for on the command line; whatever else there is, is text.
 _KINDS: dict[str, Any] = {"bool": bool, "int": int, "float": float}
+# A flag that need not be given, but can be several times.
+_KINDS["str | Sequence[str] | None"] = list[str]
 _PAIR = "tuple[float, float]"
 
 
@@ -75,7 +77,7 @@ def _flag(parameter: inspect.Parameter, kind: str, help: str) -> inspect.Paramet
         annotation = Annotated[str, typer.Argument(help=help)]
     else:
         plain = kind.removesuffix(" | None")
-        base = _KINDS.get(plain, str)
+        base = _KINDS.get(kind) or _KINDS.get(plain, str)
         if plain == _PAIR and default is not None:
             default = ",".join(f"{each:g}" for each in default)
         optional = base | None if kind.endswith("| None") else base

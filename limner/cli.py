@@ -14,7 +14,16 @@ from typing import Any
 import typer
 
 import limner
-from limner import _cli_look, _cli_measure, _cli_models, _cli_paint, _cli_train, _cli_world
+from limner import (
+    _cli_edit,
+    _cli_look,
+    _cli_measure,
+    _cli_models,
+    _cli_paint,
+    _cli_search,
+    _cli_train,
+    _cli_world,
+)
 from limner._cli_show import complain, warn
 from limner.errors import LimnerError
 from limner.prompt import Notice
@@ -29,7 +38,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _part in (_cli_paint, _cli_look, _cli_world, _cli_train, _cli_measure, _cli_models):
+for _part in (
+    _cli_paint,
+    _cli_search,
+    _cli_edit,
+    _cli_look,
+    _cli_world,
+    _cli_train,
+    _cli_measure,
+    _cli_models,
+):
     _part.register(app)
 
 # The base of typer's usage errors, which is click's class or typer's own copy of it by version.

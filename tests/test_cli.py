@@ -141,7 +141,7 @@ BAD: list[tuple[list[str], str]] = [
     (["generate", "a cat", "--sampler", "magic"], "choose one of"),
     (["generate"], "Missing argument"),
     (["generate", "a cat", "--nonsense"], "No such option"),
-    (["paint"], "No such command"),
+    (["nonsense"], "No such command"),
     (["replay", "nowhere.png"], "No such file"),
     (["replay", "text.png"], "no PNG, JPEG or WebP"),
     (["replay", "plain.png"], "carries no recipe"),
@@ -260,7 +260,7 @@ def test_models(run: Any, own: str) -> None:
 
 def test_every_command_shows_an_example(run: Any) -> None:
     _, out, _ = run()
-    commands = ["generate", "replay", "describe", "classify", "rank", "models", "world"]
+    commands = ["generate", "paint", "replay", "describe", "classify", "rank", "models", "world"]
     for name in commands:
         assert name in out
         status, told, _ = run(name, "--help")
@@ -334,8 +334,8 @@ print(took)
 
 def test_the_public_names() -> None:
     assert limner.__all__ == [
-        "BadInput", "LimnerError", "Picture", "classify", "describe", "generate", "grid", "load",
-        "open_clip", "open_model", "rank", "replay",
+        "BadInput", "LimnerError", "Picture", "classify", "describe", "edit", "generate", "grid",
+        "load", "open_clip", "open_model", "paint", "rank", "replay",
     ]  # fmt: skip
     for name in limner.__all__:
         assert callable(getattr(limner, name))

@@ -29,7 +29,7 @@ class Generator(Protocol):
         ...
 
     def render(self, latent: Latent) -> Tensor:
-        """Pictures (b, 3, h, w) in [0, 1]."""
+        """Pictures (b, 3, h, w) in [0, 1]; `Layer.alone`: layers (b, 4, h, w), opacity last."""
         ...
 
     def constrain(self, latent: Latent) -> Latent:

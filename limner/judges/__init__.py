@@ -18,6 +18,8 @@ class Judge(Protocol):
     def losses(self, pictures: Tensor, noise: Noise, step: int) -> Iterator[Tensor]:
         """Parts (b,) whose sum is the loss of pictures (b, 3, h, w) in [0, 1].
 
+        Judges of layers (`over`, `opacity`, `screen`) see them as (b, 4, h, w), opacity last.
+
         Each part is a graph of its own, made when it is asked for: who calls backward on one before
         asking for the next never holds more than one. What is random in a part (views, crops) is
         drawn from `noise` under this step's number.

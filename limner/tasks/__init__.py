@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from limner.picture import Picture
 
-__all__ = ["Progress", "Watch"]
+__all__ = ["Progress", "Stopped", "Watch"]
 
 
 @dataclass(frozen=True)
@@ -26,3 +26,11 @@ class Progress:
 
 
 Watch = Callable[[Progress], None]
+
+
+class Stopped(KeyboardInterrupt):
+    """Ctrl-C in a task that had something to keep: its pictures, the best so far."""
+
+    def __init__(self, pictures: list[Picture]) -> None:
+        super().__init__()
+        self.pictures = pictures

@@ -26,7 +26,7 @@ from limner.prompt import parse
 from limner.samplers import State
 from limner.tasks import Progress, Watch
 
-__all__ = ["AT_ONCE", "Plan", "paint"]
+__all__ = ["AT_ONCE", "Plan", "guided", "paint"]
 
 AT_ONCE = 8  # pictures in one pass: more is no faster on a CPU, and memory grows with it
 
@@ -55,7 +55,7 @@ def paint(
     watch: Watch | None = None,
 ) -> list[Picture]:
     """The pictures of these sample numbers, in their order; `run` is remembered in the recipes."""
-    denoiser = _denoiser(model, plan)
+    denoiser = guided(model, plan)
     levels = _levels(model, plan.steps)
     chunks = [samples[i : i + AT_ONCE] for i in range(0, len(samples), AT_ONCE)]
     total = len(chunks) * plan.steps
@@ -72,7 +72,7 @@ def paint(
     return out
 
 
-def _denoiser(model: TextToImage, plan: Plan) -> Denoiser:
+def guided(model: TextToImage, plan: Plan) -> Denoiser:
     """The network under the plan's words and guidance."""
     network = Network(model.unet, model.prediction, model.alpha_bars)
     phrases = parse(plan.prompt)

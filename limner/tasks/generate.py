@@ -6,18 +6,19 @@ import difflib
 import re
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from limner._rooms import names
 from limner.errors import BadInput
 from limner.prompt import CutWord, Phrase, UnseenWord, check, parse
+from limner.tasks._checks import check_local, check_whole
 
 if TYPE_CHECKING:
     from limner.models._text_to_image import TextToImage
     from limner.picture import Picture
     from limner.tasks import Watch
 
-__all__ = ["generate", "size_of"]
+__all__ = ["again", "generate", "size_of"]
 
 MOST_PICTURES, MOST_STEPS, LARGEST_SIDE = 10_000, 1000, 4096
 
@@ -95,6 +96,37 @@ def generate(
     return _best(pictures, prompt, count) if best_of is not None else pictures
 
 
+def again(
+    recipe: dict[str, Any],
+    samples: range,
+    *,
+    model: str | Path | TextToImage | None,
+    clip: str | None,
+    watch: Watch | None,
+) -> list[Picture]:
+    """Pictures of a recipe's run once more; no CLIP had a part in them."""
+    said, name = recipe["arguments"], recipe["model"]["name"]
+    if model is None:
+        check_local(name, "model")
+    return generate(
+        said["prompt"],
+        negative=said["negative"] or None,
+        count=len(samples),
+        seed=said["seed"],
+        first=samples.start,
+        steps=said["steps"],
+        guidance_scale=said["guidance_scale"],
+        guidance_interval=tuple(said["guidance_interval"]),
+        guidance_rescale=said["guidance_rescale"],
+        sampler=said["sampler"],
+        size=tuple(said["size"]),
+        model=name if model is None else model,
+        precision=recipe["precision"],
+        compile=said["compile"],
+        watch=watch,
+    )
+
+
 def size_of(size: str | tuple[int, int]) -> tuple[int, int]:
     """ "128x96" or (128, 96): width and height in pixels. Raises BadInput."""
     if isinstance(size, str):
@@ -138,9 +170,7 @@ def _check_numbers(
         "steps": (1 if steps is None else steps, 1, MOST_STEPS),
         "best-of": (count if best_of is None else best_of, count, MOST_PICTURES),
     }
-    for what, (value, low, high) in bounds.items():
-        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            raise BadInput(f"{what} {value!r}: give a whole number from {low} to {high}")
+    check_whole(bounds)
 
 
 def _check_guidance(scale: float | None, interval: tuple[float, float], rescale: float) -> None:

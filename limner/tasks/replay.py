@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
     from limner.tasks import Watch
 
 __all__ = ["Replay", "replay"]
+
+# Each of these has `again` in `limner/tasks/NAME.py`:
+# again(recipe, samples, *, model, clip, watch) -> the pictures of these sample numbers
+_TASKS = ("edit", "generate", "paint")
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,7 @@ def replay(
     picture: str | Path | Picture,
     *,
     model: str | Path | TextToImage | None = None,
+    clip: str | None = None,
     watch: Watch | None = None,
 ) -> Replay:
     """Paints a picture again from its recipe and compares.
@@ -38,8 +44,9 @@ def replay(
     among them.
 
     Args:
-        picture: a PNG that generate wrote
+        picture: a PNG that generate, paint or edit wrote
         model: the model when it is not where the recipe says
+        clip: the CLIPs that were followed, with commas, when they are not where the recipe says
         watch: called after each step with a Progress; raise in it to stop
 
     Raises BadInput when the picture carries no recipe, or one that cannot be followed.
@@ -49,12 +56,13 @@ def replay(
     old = load(picture) if isinstance(picture, (str, Path)) else picture
     recipe = _checked(old)
     sample, (start, size) = recipe["sample"], recipe["batch"]
-    made = _made(recipe, model, sample, 1, watch)[0]
+    made = _made(recipe, range(sample, sample + 1), model, clip, watch)[0]
     if not _agree(old, made) and size > 1:
-        made = _made(recipe, model, start, size, watch)[sample - start]
+        batch = range(start, start + size)
+        made = _made(recipe, batch, model, clip, watch)[sample - start]
     if made.pixels.shape != old.pixels.shape:
         raise BadInput("the picture is not of the size in its recipe: it was changed afterwards")
-    assert made.recipe is not None  # generate always writes one
+    assert made.recipe is not None  # a task always writes one
     same, old_pixels = _agree(old, made), old.pixels
     new_pixels = made.pixels.mul(255).round().div(255)
     return Replay(same, psnr(old_pixels, new_pixels), made, _notes(recipe, made.recipe))
@@ -66,21 +74,17 @@ def _agree(old: Picture, new: Picture) -> bool:
 
 
 def _checked(picture: Picture) -> dict[str, Any]:
-    """The recipe, when it is whole and one of generate's."""
+    """The recipe, when it is whole and of a task that can be repeated."""
     where = f"{str(picture.path)!r}" if picture.path else "the picture"
     recipe = picture.recipe
     if recipe is None:
         raise BadInput(f"{where} carries no recipe: only PNG files that limner wrote do")
-    if recipe.get("task") != "generate":
-        raise BadInput(
-            f"{where} has a recipe of the task {recipe.get('task')!r}: expected generate"
-        )
+    if recipe.get("task") not in _TASKS:
+        known = " or ".join(_TASKS)
+        raise BadInput(f"{where} has a recipe of the task {recipe.get('task')!r}: expected {known}")
     batch, sample = recipe.get("batch"), recipe.get("sample")
-    arguments, model = recipe.get("arguments"), recipe.get("model")
     whole = (
-        isinstance(arguments, dict)
-        and isinstance(model, dict)
-        and isinstance(model.get("name"), str)
+        isinstance(recipe.get("arguments"), dict)
         and isinstance(sample, int)
         and isinstance(batch, list)
         and [type(each) for each in batch] == [int, int]
@@ -94,46 +98,31 @@ def _checked(picture: Picture) -> dict[str, Any]:
 
 def _made(
     recipe: dict[str, Any],
+    samples: range,
     model: str | Path | TextToImage | None,
-    first: int,
-    count: int,
+    clip: str | None,
     watch: Watch | None,
 ) -> list[Picture]:
-    from limner.tasks.generate import generate
-
-    said = recipe["arguments"]
-    name = recipe["model"]["name"]
-    if model is None and name != "embedded" and not Path(name).is_dir():
-        # A picture may come from anywhere: it must not decide what is fetched from the network.
-        raise BadInput(f"the picture was made with {name!r}: give that model yourself (--model)")
+    task = importlib.import_module(f"limner.tasks.{recipe['task']}")
     try:
-        return generate(
-            said["prompt"],
-            negative=said["negative"] or None,
-            count=count,
-            seed=said["seed"],
-            first=first,
-            steps=said["steps"],
-            guidance_scale=said["guidance_scale"],
-            guidance_interval=tuple(said["guidance_interval"]),
-            guidance_rescale=said["guidance_rescale"],
-            sampler=said["sampler"],
-            size=tuple(said["size"]),
-            model=name if model is None else model,
-            precision=recipe["precision"],
-            compile=said["compile"],
-            watch=watch,
-        )
+        made: list[Picture] = task.again(recipe, samples, model=model, clip=clip, watch=watch)
     except (KeyError, TypeError, ValueError) as error:
         raise BadInput(f"the recipe cannot be followed ({error!r}): it was changed") from None
+    return made
 
 
 def _notes(old: dict[str, Any], new: dict[str, Any]) -> tuple[str, ...]:
     """How the recipes differ in what is not an argument."""
     notes = []
-    if old["model"].get("fingerprint") != new["model"]["fingerprint"]:
+    if _fingerprints(old) != _fingerprints(new):
         notes.append("the model's files are not those it was made with")
     for key in ("limner", "torch", "device"):
         if old.get(key) != new[key]:
             notes.append(f"made with {key} {old.get(key)}, now {new[key]}")
     return tuple(notes)
+
+
+def _fingerprints(recipe: dict[str, Any]) -> list[Any]:
+    """Of the model and the CLIPs, where there are any."""
+    networks = [recipe.get("model"), *(recipe.get("clips") or [])]
+    return [each.get("fingerprint") for each in networks if isinstance(each, dict)]

@@ -79,3 +79,22 @@ def test_a_base_of_another_size_is_named():
     layer = Layer(PICTURES, Pixels((6, 8)))
     with pytest.raises(BadInput, match=r"\(2, 3, 8, 6\): expected \(b, 3, 6, 8\)"):
         layer.render(layer.start(Noise(1, range(2))))
+
+
+def test_a_mask_confines_it():
+    mask = torch.zeros(1, 1, 6, 8)
+    mask[..., :4] = 1
+    layer = Layer(PICTURES, Pixels((8, 6)), mask=mask)
+    latent = layer.start(Noise(1, range(2)))
+    free = Layer(PICTURES, Pixels((8, 6))).rgba(latent)
+    assert torch.equal(layer.rgba(latent)[..., :4], free[..., :4])
+    assert not layer.rgba(latent)[:, 3, :, 4:].any()
+    assert torch.equal(layer.render(latent)[..., 4:], PICTURES[..., 4:])
+
+
+def test_alone_it_renders_itself():
+    layer = Layer(PICTURES, Pixels((8, 6)))
+    alone = layer.alone()
+    latent = alone.start(Noise(1, range(2)))
+    assert torch.equal(alone.render(latent), layer.rgba(latent))
+    assert alone.rates == layer.rates

@@ -63,3 +63,12 @@ def test_there_are_as_many_scales_as_leave_a_map_of_four_pixels(side, scales):
 def test_a_size_too_small_for_a_scale_is_named():
     with pytest.raises(BadInput, match="sides of 8 pixels or more"):
         PriorNetwork((64, 7))
+
+
+def test_one_that_reads_a_picture_begins_with_it():
+    picture = Noise(5, [0]).uniform((3, 16, 12))
+    generator = PriorNetwork((12, 16), picture)
+    latent = generator.start(Noise(1, range(2)))
+    assert latent["input"].shape == (2, 3, 16, 12) and generator.rates["input"] == 0
+    inside = picture.clamp(0.02, 0.98).expand(2, -1, -1, -1)
+    torch.testing.assert_close(generator.render(latent), inside)

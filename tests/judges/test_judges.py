@@ -21,12 +21,16 @@ def makers(clip, reference):
     """Each member, made to judge pictures of the reference's size."""
     mask = (reference[:, :1] > 0.3).float()
     return {
+        "annealed": lambda member: member(Smooth(2), 9),
         "clip": lambda member: member([clip], [Phrase("a cat"), Phrase("dog", -0.3)], views=3),
         "direction": lambda member: member([clip], reference, "dog", "cat", views=3),
         "likeness": lambda member: member(reference, "perceptual", clip),
         "masked": lambda member: member(Smooth(2), mask, reference),
+        "opacity": lambda member: member(Smooth(2)),
+        "over": lambda member: member(Smooth(2), reference),
         "palette": lambda member: member(reference[0, :, 0, :5].T),
         "saturation": lambda member: member(),
+        "screen": lambda member: member([clip], "a cat", views=3),
         "smooth": lambda member: member(2),
         "sparsity": lambda member: member(reference),
         "structure": lambda member: member(clip, reference),
@@ -36,9 +40,23 @@ def makers(clip, reference):
 
 
 MEMBERS = list(makers(None, torch.zeros(1, 1, 1, 1)))
-PLAIN = [name for name in MEMBERS if name not in ("clip", "direction", "likeness", "structure")]
-WITH_REFERENCE = ["direction", "likeness", "masked", "sparsity", "structure"]
+OF_CLIP = ("clip", "direction", "likeness", "screen", "structure")
+PLAIN = [name for name in MEMBERS if name not in OF_CLIP]
+OF_LAYERS = ("opacity", "over", "screen")
+WITH_REFERENCE = ["direction", "likeness", "masked", "over", "sparsity", "structure"]
 every = pytest.mark.parametrize("name", MEMBERS)
+
+
+@pytest.fixture(scope="module")
+def seen_by(random_pictures):
+    """seen_by(name, b, height, width) → pictures, or layers for a judge of those."""
+
+    def get(name, b, height, width, dtype=torch.float32):
+        pictures = random_pictures(b, height, width, dtype=dtype)
+        alpha = random_pictures(b, height, width, seed=7, dtype=dtype)[:, :1]
+        return torch.cat([pictures, alpha], 1) if name in OF_LAYERS else pictures
+
+    return get
 
 
 @pytest.fixture(scope="module")
@@ -60,8 +78,8 @@ def test_takes_what_the_protocol_says(name):
 
 
 @every
-def test_a_loss_for_each_picture_the_same_again(name, judge_of, random_pictures):
-    judge, pictures, noise = judge_of(name), random_pictures(3, *SIZE), Noise(1, [4, 2, 9])
+def test_a_loss_for_each_picture_the_same_again(name, judge_of, seen_by):
+    judge, pictures, noise = judge_of(name), seen_by(name, 3, *SIZE), Noise(1, [4, 2, 9])
     parts = list(judge.losses(pictures, noise, 1))
     assert parts and all(part.shape == (3,) for part in parts)
     assert all(part.dtype == torch.float32 and bool(part.isfinite().all()) for part in parts)
@@ -72,8 +90,8 @@ def test_a_loss_for_each_picture_the_same_again(name, judge_of, random_pictures)
 
 
 @every
-def test_a_picture_is_judged_the_same_alone_and_in_a_batch(name, judge_of, random_pictures):
-    judge, pictures, samples = judge_of(name), random_pictures(3, *SIZE), [4, 2, 9]
+def test_a_picture_is_judged_the_same_alone_and_in_a_batch(name, judge_of, seen_by):
+    judge, pictures, samples = judge_of(name), seen_by(name, 3, *SIZE), [4, 2, 9]
 
     def asked(rows):
         seen = pictures[rows].requires_grad_()
@@ -94,9 +112,9 @@ def test_a_picture_is_judged_the_same_alone_and_in_a_batch(name, judge_of, rando
 
 
 @every
-def test_each_part_is_a_graph_of_its_own(name, judge_of, random_pictures):
+def test_each_part_is_a_graph_of_its_own(name, judge_of, seen_by):
     judge, noise = judge_of(name), Noise(1, [4, 2])
-    pictures = random_pictures(2, *SIZE).requires_grad_()
+    pictures = seen_by(name, 2, *SIZE).requires_grad_()
     for part in judge.losses(pictures, noise, 0):
         part.sum().backward()
     (gradient,) = torch.autograd.grad(sum(judge.losses(pictures, noise, 0)).sum(), pictures)
@@ -105,22 +123,22 @@ def test_each_part_is_a_graph_of_its_own(name, judge_of, random_pictures):
 
 
 @pytest.mark.parametrize("name", PLAIN)
-def test_gradient_is_that_of_differences(name, judge_of, total, slope, random_pictures):
+def test_gradient_is_that_of_differences(name, judge_of, total, slope, seen_by):
     judge, noise = judge_of(name), Noise(1, [4, 2])
-    pictures = random_pictures(2, *SIZE, dtype=torch.float64)
+    pictures = seen_by(name, 2, *SIZE, dtype=torch.float64)
     exact, differences = slope(lambda x: total(judge, x, noise), pictures, h=1e-8)
     assert exact == pytest.approx(differences, rel=1e-4) and abs(exact) > 1e-5
 
 
 @every
-def test_can_be_asked_without_gradients(name, judge_of, random_pictures):
-    pictures, noise = random_pictures(2, *SIZE), Noise(1, [4, 2])
+def test_can_be_asked_without_gradients(name, judge_of, seen_by):
+    pictures, noise = seen_by(name, 2, *SIZE), Noise(1, [4, 2])
     with torch.no_grad():
         parts = list(judge_of(name).losses(pictures, noise, 0))
     assert parts and not any(part.requires_grad for part in parts)
 
 
 @pytest.mark.parametrize("name", WITH_REFERENCE)
-def test_refuses_pictures_of_another_size_than_the_reference(name, judge_of, random_pictures):
+def test_refuses_pictures_of_another_size_than_the_reference(name, judge_of, seen_by):
     with pytest.raises(BadInput, match=r"\(1, [13], 41, 37\).*resize"):
-        list(judge_of(name).losses(random_pictures(2, 41, 36), Noise(1, [4, 2]), 0))
+        list(judge_of(name).losses(seen_by(name, 2, 41, 36), Noise(1, [4, 2]), 0))

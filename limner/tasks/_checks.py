@@ -1,0 +1,58 @@
+"""Checks that several tasks make before they begin."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from limner.errors import BadInput
+
+__all__ = ["check_local", "check_whole", "check_writable", "file_hash"]
+
+
+def check_whole(bounds: Mapping[str, tuple[int, int, int]]) -> None:
+    """BadInput unless each (value, lowest, highest) is a whole number within its bounds."""
+    for what, (value, low, high) in bounds.items():
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            raise BadInput(f"{what} {value!r}: give a whole number from {low} to {high}")
+
+
+def check_writable(path: Path) -> Path:
+    """The path, when a file can be written there, or in a new folder just above it; else BadInput.
+
+    Said before the work begins, not after it.
+    """
+    nearest = path.parent if path.parent.exists() else path.parent.parent
+    if not nearest.is_dir() or (nearest != path.parent and path.parent.suffix):
+        raise BadInput(f"cannot write {str(path)!r}: there is no folder {str(path.parent)!r}")
+    if path.is_dir():
+        raise BadInput(f"cannot write {str(path)!r}: it is a folder")
+    try:
+        tempfile.TemporaryFile(dir=nearest).close()
+    except OSError as error:
+        raise BadInput(f"cannot write {str(path)!r}: {error.strerror}") from None
+    return path
+
+
+def file_hash(name: str) -> str:
+    """A file's SHA-256. Only a plain file is read: the name may come from a recipe. BadInput."""
+    try:
+        if not Path(name).is_file():
+            raise BadInput(f"cannot read {name!r}: there is no such file")
+        with open(name, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except (OSError, ValueError) as error:  # ValueError: a NUL byte in the name
+        raise BadInput(f"cannot read {name!r}: {getattr(error, 'strerror', error)}") from None
+
+
+def check_local(name: object, flag: str) -> None:
+    """BadInput unless a recipe's model comes with limner or is a folder here.
+
+    A picture may come from anywhere: it must not decide what is fetched from the network.
+    """
+    from limner.models.embedded import CLIPS
+
+    if name not in CLIPS and not (isinstance(name, str) and Path(name).is_dir()):
+        raise BadInput(f"the picture was made with {name!r}: give that {flag} yourself (--{flag})")
