@@ -1,4 +1,4 @@
-"""`limner train clip|autoencoder|diffusion`: the recipes, with a bar, on any captioned pictures."""
+"""`limner train clip|vqgan|stylegan|…`: the recipes, with a bar, on any captioned pictures."""
 
 from __future__ import annotations
 
@@ -44,6 +44,8 @@ Pixels = Annotated[int, typer.Option("--pixels", help="Side to which the picture
 _EXAMPLES = {
     "clip": "limner train clip --data world:scenes -o runs/clip",
     "autoencoder": "limner train autoencoder --data my-pictures -o runs/vae",
+    "vqgan": "limner train vqgan --data world:scenes --start embedded -o runs/vqgan",
+    "stylegan": "limner train stylegan --data world:faces --pixels 64 -o runs/stylegan",
     "diffusion": "limner train diffusion --data world:scenes --clip runs/clip/model -o runs/words",
 }
 
@@ -112,7 +114,7 @@ def _train(
     recipe = find("training", name)
     began, last = time.monotonic(), None
     with bar(f"training {name}") if first else nullcontext(_silent) as report:
-        watched = {"watch": report} if name == "diffusion" else {}
+        watched = {"watch": report} if name in ("diffusion", "stylegan") else {}
         for last in recipe(source, run, plan, **said, **watched):
             report(last.step, last.steps)
     done = (run / "model").is_dir() and (last is None or last.step >= last.steps)

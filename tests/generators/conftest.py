@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 
 from limner.models._autoencoder import Autoencoder
 from limner.models._text_to_image import TextToImage
+from limner.models.vqgan import Vqgan
 from limner.noise import Noise
+
+sys.path.insert(0, str(Path(__file__).parent))
+from _quantised import quantised
+
+
+@pytest.fixture(scope="session")
+def tiny_vqgan(tiny_model: TextToImage) -> Vqgan:
+    return quantised(tiny_model)
 
 
 @pytest.fixture(scope="session")

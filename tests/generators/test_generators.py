@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -10,7 +13,11 @@ from limner.errors import BadInput
 from limner.noise import Noise
 from limner.picture import psnr
 
-SIZE = (16, 12)
+sys.path.insert(0, str(Path(__file__).parent))
+from _quantised import quantised
+from _styled import styled
+
+SIZE, OWN_SIZE = (16, 12), (16, 16)  # stylegan has one of its own
 PALETTE = [(0.0, 0.0, 0.0), (1.0, 0.5, 0.25), (0.2, 0.9, 0.4)]
 
 
@@ -19,8 +26,23 @@ def layer(size, model):
     return find("generators", "layer")(pictures, find("generators", "pixels")(size), (5, 4))
 
 
+def read(size, model):
+    """A network that reads a picture."""
+    pictures = Noise(9, [0]).uniform((3, size[1], size[0]))
+    return find("generators", "prior_network")(size, pictures)
+
+
 def member(name, *args, **options):
     return lambda size, model: find("generators", name)(size, *args, **options)
+
+
+def member_of_stylegan(kind):
+    def make(size, model):
+        # 16 pixels in place of SIZE, and the fewer layers of 8 where that is asked for
+        network = styled(model.dtype, 2 if size == (8, 8) else 3)
+        return find("generators", "stylegan")(network, None if size == SIZE else size, kind)
+
+    return make
 
 
 MAKERS = {
@@ -30,12 +52,20 @@ MAKERS = {
     "grid with a palette": member("grid", (5, 4), "triangle", palette=PALETTE),
     "strokes": member("strokes", count=5, segments=2),
     "prior_network": member("prior_network"),
+    "prior_network that reads": read,
     "layer": layer,
     "latent": lambda size, model: find("generators", "latent")(model, size),
+    "vqgan": lambda size, model: find("generators", "vqgan")(quantised(model), size),
+    "vqgan of logits": lambda size, model: find("generators", "vqgan")(
+        quantised(model), size, "logits"
+    ),
+    **{f"stylegan of {kind}": member_of_stylegan(kind) for kind in ("z", "w", "w+", "styles")},
 }
+STYLED = [name for name in MAKERS if name.startswith("stylegan")]
+CODED = ["grid with a palette", "vqgan", "vqgan of logits"]  # forward they do not bend, they jump
 # Where one row's arithmetic does not run through a kernel that is free to batch in another order.
-BITWISE = set(MAKERS) - {"fourier", "latent"}
-SMOOTH = [name for name in MAKERS if name != "grid with a palette"]
+BITWISE = set(MAKERS) - {"fourier", "latent", "vqgan", "vqgan of logits", *STYLED}
+SMOOTH = [name for name in MAKERS if name not in CODED]
 
 
 @pytest.fixture(params=MAKERS)
@@ -58,10 +88,13 @@ def test_every_member_is_tried_here():
     assert set(names("generators")) == {name.split()[0] for name in MAKERS}
 
 
-def test_pictures_have_their_size_and_range(generator):
+@pytest.mark.parametrize("name", MAKERS)
+def test_pictures_have_their_size_and_range(name, tiny_model):
+    generator = MAKERS[name](SIZE, tiny_model)
+    width, height = OWN_SIZE if name in STYLED else SIZE
     for latent in (generator.start(Noise(1, range(3))), lively(generator)):
         pictures = generator.render(latent)
-        assert pictures.shape == (3, 3, SIZE[1], SIZE[0]) and pictures.dtype == torch.float32
+        assert pictures.shape == (3, 3, height, width) and pictures.dtype == torch.float32
         assert pictures.min() >= 0 and pictures.max() <= 1
     assert float(pictures.std()) > 1e-3
 
@@ -112,7 +145,7 @@ def gradients(generator, latent, weights):
 
 def test_gradients_reach_every_searched_part_of_their_own_row(generator):
     latent = lively(generator)
-    weights = Noise(3, range(3)).normal((3, SIZE[1], SIZE[0]))
+    weights = Noise(3, range(3)).normal(generator.render(latent).shape[1:])
     weights[1] = 0
     for name, grad in gradients(generator, latent, weights).items():
         assert grad.isfinite().all(), name
@@ -164,6 +197,8 @@ def test_constrain_keeps_what_may_be_and_is_done_once(generator):
 @pytest.mark.parametrize("name", MAKERS)
 @pytest.mark.parametrize("size", [(0, 16), (16, 0), (-16, 16), (16, 4100), (1 << 20, 16)])
 def test_sizes_that_cannot_be_are_named(name, size, tiny_model):
+    if name == "prior_network that reads":
+        return  # its size is its picture's
     if name == "layer":
         # Its size is its pictures'; what is given is the resolution of its alpha.
         base, pictures = find("generators", "pixels")((16, 16)), torch.zeros(1, 3, 16, 16)
@@ -174,7 +209,7 @@ def test_sizes_that_cannot_be_are_named(name, size, tiny_model):
             MAKERS[name](size, tiny_model)
 
 
-@pytest.mark.parametrize("name", ["pixels", "fourier", "grid", "latent"])
+@pytest.mark.parametrize("name", ["pixels", "fourier", "grid", "latent", "vqgan"])
 def test_only_pictures_of_its_size_are_inverted(name, tiny_model):
     generator = MAKERS[name](SIZE, tiny_model)
     for shape in [(1, 3, 16, 12), (1, 1, 12, 16), (3, 12, 16)]:

@@ -1,0 +1,82 @@
+"""StyleGAN2 in a folder: config.json and a safetensors file for each network."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from limner.errors import BadInput
+from limner.models import _folder
+from limner.nets.stylegan import Discriminator, Generator, Shape
+
+__all__ = ["CONFIG", "DISCRIMINATOR", "GENERATOR", "read", "write"]
+
+CONFIG, GENERATOR, DISCRIMINATOR = (
+    "config.json",
+    "generator.safetensors",
+    "discriminator.safetensors",
+)
+_KIND = "stylegan2"
+
+
+def write(folder: Path, generator: Generator, discriminator: Discriminator) -> None:
+    """Save both, float32."""
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True)
+    for file, network in ((GENERATOR, generator), (DISCRIMINATOR, discriminator)):
+        state = {name: weight.contiguous() for name, weight in network.state_dict().items()}
+        save_file(state, folder / file, metadata={"format": "pt"})
+    config = {
+        "model_type": _KIND,
+        "generator": asdict(generator.shape),
+        "discriminator": asdict(discriminator.shape),
+    }
+    (folder / CONFIG).write_text(json.dumps(config, indent=1))
+
+
+def read(folder: Path) -> tuple[Generator, Discriminator | None]:
+    """The networks in float32, frozen; a folder may have no discriminator.
+
+    Raises BadInput for what is missing, pickled, broken or of another kind.
+    """
+    if not (folder / CONFIG).is_file():
+        _folder.refuse_pickled(folder)
+    config = _folder.read_json(folder / CONFIG)
+    if config.get("model_type") != _KIND:
+        raise BadInput(f"{str(folder)!r} is a {config.get('model_type')!r}: expected {_KIND}")
+    painter = _folder.assembled(
+        lambda said: Generator(_shape(said)),
+        _said(config, "generator", folder),
+        _folder.tensors([_there(folder / GENERATOR)]),
+        folder,
+    )
+    if not (folder / DISCRIMINATOR).is_file():
+        return painter, None
+    judge = _folder.assembled(
+        lambda said: Discriminator(_shape(said)),
+        _said(config, "discriminator", folder),
+        _folder.tensors([folder / DISCRIMINATOR]),
+        folder,
+    )
+    return painter, judge
+
+
+def _said(config: dict[str, Any], part: str, folder: Path) -> dict[str, Any]:
+    said = config.get(part)
+    if not isinstance(said, dict):
+        raise BadInput(f"the config in {str(folder)!r} says nothing of the {part}")
+    return said
+
+
+def _shape(said: dict[str, Any]) -> Shape:
+    return Shape(tuple(said["channels"]), said["width"], said["mapping_layers"])
+
+
+def _there(file: Path) -> Path:
+    if not file.is_file():
+        _folder.refuse_pickled(file.parent)
+        raise BadInput(f"no {file.name} in {str(file.parent)!r}: give RUN/model of a training")
+    return file
