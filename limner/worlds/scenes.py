@@ -92,9 +92,14 @@ class World:
             return Thing(str(rng.choice(among)))
         if self.glyphs and rng.random() < 0.66:
             return Thing(str(rng.choice(list(self.glyphs))))
-        clash = words.BACKGROUNDS[ground][1]
-        colour = str(rng.choice([name for name in words.COLOURS if name not in clash]))
+        colour = self._colour(rng, ground)
         return Thing(str(rng.choice(words.SHAPES)), colour)
+
+    @staticmethod
+    def _colour(rng: np.random.Generator, ground: str) -> str:
+        """One that a shape has in front of the background."""
+        clash = words.BACKGROUNDS[ground][1]
+        return str(rng.choice([name for name in words.COLOURS if name not in clash]))
 
     def _in_role(self, *roles: str) -> list[str]:
         return [noun.word for noun in self.glyphs.values() if noun.role in roles]
@@ -146,13 +151,13 @@ class World:
         """A scene of this world's split that differs in one thing: the group's twins in the noun
         of the same object, if one of them has no other material or style instead."""
         at = group % len(scene.things)
-        kin = self._kin(scene.things[at])
+        kin = self._kin(scene, at)
         rng = np.random.Generator(np.random.Philox([self.seed, group], counter=[0, 0, 0, twin]))
         place = group + twin
         while True:
             things, style, kind = list(scene.things), scene.style, rng.random()
             if kind < 0.7:
-                things[at] = replace(things[at], noun=kin[place % len(kin)])
+                things[at] = self._turned(things[at], kin[place % len(kin)], scene.background, rng)
             elif kind < 0.85:
                 things[at] = made_of(things[at], str(rng.choice(list(words.MATERIALS))))
             else:
@@ -162,11 +167,21 @@ class World:
                 return changed
             place += self.twins
 
-    def _kin(self, thing: Thing) -> list[str]:
-        """The other nouns that can stand where this one stands, in any relation."""
-        glyph = self.glyphs.get(thing.noun)
-        kin = self._in_role(glyph.role) if glyph else words.SHAPES
-        return [noun for noun in kin if noun != thing.noun]
+    def _kin(self, scene: Scene, at: int) -> list[str]:
+        """The other nouns that can stand where this one stands."""
+        own = scene.things[at].noun
+        glyph = self.glyphs.get(own)
+        if scene.relation is None:
+            kin = list(self.nouns)
+        else:
+            kin = self._in_role(glyph.role) if glyph else list(words.SHAPES)
+        return [noun for noun in kin if noun != own]
+
+    def _turned(self, thing: Thing, noun: str, ground: str, rng: np.random.Generator) -> Thing:
+        """The thing as another: a glyph has no colour, a shape keeps its own or is given one."""
+        colour = thing.colour or self._colour(rng, ground)
+        turned = replace(thing, noun=noun, colour=colour if noun in words.SHAPES else None)
+        return made_of(turned, thing.material)
 
     # ---- drawing --------------------------------------------------------------------------
 
