@@ -17,10 +17,14 @@ if TYPE_CHECKING:
     from limner.models._open import open_model
     from limner.models.clip import open_clip
     from limner.picture import Picture, grid, load
+    from limner.tasks.arithmetic import arithmetic
     from limner.tasks.classify import classify
     from limner.tasks.describe import describe
     from limner.tasks.edit import edit
     from limner.tasks.generate import generate
+    from limner.tasks.interpolate import interpolate
+    from limner.tasks.invert import invert
+    from limner.tasks.mix import mix
     from limner.tasks.paint import paint
     from limner.tasks.rank import rank
     from limner.tasks.replay import replay
@@ -30,12 +34,16 @@ __all__ = [
     "BadInput",
     "LimnerError",
     "Picture",
+    "arithmetic",
     "classify",
     "describe",
     "edit",
     "generate",
     "grid",
+    "interpolate",
+    "invert",
     "load",
+    "mix",
     "open_clip",
     "open_model",
     "paint",
@@ -45,12 +53,16 @@ __all__ = [
 
 _HOMES = {
     "Picture": "limner.picture",
+    "arithmetic": "limner.tasks.arithmetic",
     "classify": "limner.tasks.classify",
     "describe": "limner.tasks.describe",
     "edit": "limner.tasks.edit",
     "generate": "limner.tasks.generate",
     "grid": "limner.picture",
+    "interpolate": "limner.tasks.interpolate",
+    "invert": "limner.tasks.invert",
     "load": "limner.picture",
+    "mix": "limner.tasks.mix",
     "open_clip": "limner.models.clip",
     "open_model": "limner.models._open",
     "paint": "limner.tasks.paint",

@@ -43,6 +43,7 @@ def register(app: typer.Typer) -> None:
         ("throughput", _throughput, "throughput --batches 1,8 --compile"),
         ("zero-shot", _zero_shot, "zero-shot --count 500"),
         ("retrieval", _retrieval, "retrieval --count 1000"),
+        ("agreement", _agreement, "agreement --generator vqgan --clip second -o painted"),
     ):
         measure.command(name, epilog=f"Example: limner measure {example}")(run)
     app.add_typer(measure, name="measure", epilog="Example: limner measure compose --count 80")
@@ -185,13 +186,15 @@ def _frechet(
 
 
 def _reconstruction(
-    model: Model = "embedded",
+    model: Annotated[
+        str, typer.Option("--model", help="embedded, vqgan, a folder (VQModels too) or a hub id.")
+    ] = "embedded",
     count: Count = 256,
     seed: Seed = 1,
     vocabulary: Vocabulary = "core",
     json: Json = False,
 ) -> None:
-    """What the autoencoder loses on unseen scenes: PSNR and SSIM."""
+    """What the autoencoder, or a VQGAN, loses on unseen scenes: PSNR, SSIM and codes in use."""
     from limner.measures.reconstruction import reconstruction
 
     with bar("encoding and decoding") as report:
@@ -203,6 +206,8 @@ def _reconstruction(
         f"PSNR {found.psnr:.2f} ± {found.standard_error:.2f} dB, worst {found.worst:.2f} dB, "
         f"SSIM {found.ssim:.4f} ({found.n} unseen scenes)"
     )
+    if found.codebook_use is not None:
+        typer.echo(f"{found.codebook_use:.1%} of the codes in use")
 
 
 def _throughput(
@@ -301,6 +306,64 @@ def _retrieval(
         print_json({name: share.told() for name, share in parts.items()} | {"clip": found.clip})
         return
     _rows(parts, {}, {"caption, five": "among the first five"})
+
+
+# ---- search --------------------------------------------------------------------------------
+
+
+def _agreement(
+    generator: Annotated[
+        str, typer.Option("--generator", help="What paints: a generator of limner paint.")
+    ] = "vqgan",
+    count: Annotated[int, typer.Option("--count", help="So many of the held-out prompts.")] = 50,
+    clip: Annotated[
+        str | None, typer.Option("--clip", help="The CLIPs that are followed; limner's own.")
+    ] = None,
+    judge_by: Annotated[
+        str | None, typer.Option("--judge-by", help="The CLIP that judges; one not followed.")
+    ] = None,
+    judge_followed: Annotated[
+        bool, typer.Option("--judge-followed", help="Let a CLIP judge that was followed.")
+    ] = False,
+    steps: Annotated[
+        int | None, typer.Option("--steps", help="Of each search; the generator's usual number.")
+    ] = None,
+    views: Annotated[
+        int | None, typer.Option("--views", help="In each step; the generator's usual number.")
+    ] = None,
+    seed: Seed = 0,
+    output: Keep = None,
+    json: Json = False,
+) -> None:
+    """How often a CLIP that the search never saw finds paintings nearer to their words than scenes.
+
+    Held-out prompts, each beside 20 random scenes of its own; the CLIPs that were followed, and the
+    world's true pictures, are reported beside it.
+    """
+    from limner.measures.agreement import SCENES, agreement
+
+    with bar("painting") as report:
+        found = agreement(
+            generator=generator,
+            count=count,
+            clip=clip,
+            judge_by=judge_by,
+            judge_followed=judge_followed,
+            steps=steps,
+            views=views,
+            seed=seed,
+            folder=output,
+            watch=report,
+        )
+    if json:
+        print_json(found.told())
+        return
+    typer.echo(f"{found.painter}: paintings nearer to their words than {SCENES} random scenes")
+    for role, look in [("held out", found.held_out), *(("followed", e) for e in found.followed)]:
+        true = f"mean cosine {look.cosine:.3f}, true pictures {look.truth.value:.1%}"
+        typer.echo(f"  {role:9} {look.clip:18} {look.above!s:28} {true}")
+    if found.seconds is not None:
+        typer.echo(f"{found.seconds:.1f} s for a painting")
 
 
 def _numbers(text: str) -> list[int]:

@@ -16,6 +16,7 @@ import typer
 import limner
 from limner import (
     _cli_edit,
+    _cli_latents,
     _cli_look,
     _cli_measure,
     _cli_models,
@@ -42,6 +43,7 @@ for _part in (
     _cli_paint,
     _cli_search,
     _cli_edit,
+    _cli_latents,
     _cli_look,
     _cli_world,
     _cli_train,

@@ -334,8 +334,9 @@ print(took)
 
 def test_the_public_names() -> None:
     assert limner.__all__ == [
-        "BadInput", "LimnerError", "Picture", "classify", "describe", "edit", "generate", "grid",
-        "load", "open_clip", "open_model", "paint", "rank", "replay",
+        "BadInput", "LimnerError", "Picture", "arithmetic", "classify", "describe", "edit",
+        "generate", "grid", "interpolate", "invert", "load", "mix", "open_clip", "open_model",
+        "paint", "rank", "replay",
     ]  # fmt: skip
     for name in limner.__all__:
         assert callable(getattr(limner, name))

@@ -19,6 +19,7 @@ from limner.picture import Picture
 Get = Callable[[str], Path]
 COMMANDS = (
     "compose", "clip-score", "frechet", "reconstruction", "throughput", "zero-shot", "retrieval",
+    "agreement",
 )  # fmt: skip
 
 
@@ -153,6 +154,20 @@ def test_throughput(run: Any, sd_folder: Get) -> None:
     assert told["psnr"] is None if told["precision"] == "float32" else told["psnr"] > 20
 
 
+def test_agreement(run: Any, clip_folder: Path, tmp_path: Path) -> None:
+    how = ("--generator", "fourier", "--count", 2, "--steps", 1, "--views", 1)
+    said = (*how, "--clip", clip_folder, "--judge-by", "embedded", "-o", tmp_path / "kept")
+    status, out, _ = run("agreement", *said, "--json")
+    told = json.loads(out)
+    assert status == 0 and told["held_out"]["clip"] == "embedded" and told["seconds"] > 0
+    assert [each["clip"] for each in told["followed"]] == [str(clip_folder)]
+    status, out, _ = run("agreement", *said)
+    lines = [" ".join(line.split()) for line in out.splitlines()]
+    assert status == 0 and len(lines) == 3  # all pictures were kept: no seconds
+    assert lines[0] == "fourier: paintings nearer to their words than 20 random scenes"
+    assert lines[1].startswith("held out embedded ") and lines[2].startswith("followed ")
+
+
 @pytest.mark.parametrize(
     "said, message",
     [
@@ -165,6 +180,10 @@ def test_throughput(run: Any, sd_folder: Get) -> None:
         (("reconstruction", "--model", "./nowhere"), "no model at"),
         (("zero-shot", "--clip", "./nowhere"), "no model at"),
         (("retrieval", "--count", "1"), "count 1"),
+        (("agreement", "--count", "0"), "count 0"),
+        (("agreement", "--generator", "oil"), "no generator 'oil'"),
+        (("agreement", "--steps", "0"), "steps 0"),
+        (("agreement", "--clip", "embedded", "--judge-by", "embedded"), "no judge of its own work"),
         (("throughput", "--batches", "1,x"), "give whole numbers, such as 1,8"),
         (("throughput", "--batches", "0"), "batch 0"),
     ],

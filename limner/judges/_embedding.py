@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -13,10 +14,16 @@ __all__ = ["embedded", "embedded_phrase"]
 
 
 def embedded(clip: Clip, views: Tensor) -> Tensor:
-    """Views (n, 3, clip.side, clip.side) → (n, d) of length 1, in the views' type and place."""
+    """Views (n, 3, clip.side, clip.side) → (n, d) of length 1, in the views' type and place.
+
+    The products are in clip.judges_in; in bfloat16 they take half the time.
+    """
     inside = views.to(clip.towers.logit_scale)
     mean, std = (inside.new_tensor(each)[:, None, None] for each in (clip.mean, clip.std))
-    return functional.normalize(clip.towers.pictures((inside - mean) / std), dim=1).to(views)
+    half = clip.judges_in == torch.bfloat16
+    with torch.autocast(inside.device.type, torch.bfloat16, enabled=half):
+        said = clip.towers.pictures((inside - mean) / std)
+    return functional.normalize(said.to(inside), dim=1).to(views)
 
 
 def embedded_phrase(clip: Clip, phrase: Phrase) -> Tensor:

@@ -15,7 +15,7 @@ from limner.models._text_to_image import TextToImage
 from limner.picture import Picture, load, save_bytes
 from limner.prompt import UnseenWord, words
 
-__all__ = ["Kept", "painted", "painter"]
+__all__ = ["Kept", "number", "painted", "painter"]
 
 _AT_ONCE = 8
 
@@ -33,14 +33,18 @@ def painter(model: str | Path | TextToImage = "embedded", *, seed: int = 0) -> P
     def paint(prompts: list[str]) -> list[Picture]:
         out: list[Picture] = []
         for prompt, same in groupby(prompts):
-            first = int.from_bytes(hashlib.sha256(prompt.encode()).digest()[:4], "big")
             count = len(list(same))
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", UnseenWord)  # the figures will say it
-                out += generate(prompt, count=count, seed=seed, first=first, model=opened)
+                out += generate(prompt, count=count, seed=seed, first=number(prompt), model=opened)
         return out
 
     return paint
+
+
+def number(prompt: str) -> int:
+    """Of a prompt's picture in the run of a seed, from 0 below 2³²."""
+    return int.from_bytes(hashlib.sha256(prompt.encode()).digest()[:4], "big")
 
 
 class Kept:
@@ -68,14 +72,21 @@ class Kept:
 
 
 def painted(
-    prompts: Sequence[str], paint: Paint, kept: Kept | None = None, watch: Watch | None = None
+    prompts: Sequence[str],
+    paint: Paint,
+    kept: Kept | None = None,
+    watch: Watch | None = None,
+    at_once: int = _AT_ONCE,
 ) -> list[Picture]:
-    """One picture for each prompt, in their order; those that are kept are not painted again."""
+    """One picture for each prompt, in their order; those that are kept are not painted again.
+
+    at_once: prompts that paint is given together, and after which their pictures are kept
+    """
     places = [kept.place(prompt) if kept else None for prompt in prompts]
     out = [load(place) if place and place.exists() else None for place in places]
     todo = [i for i, picture in enumerate(out) if picture is None]
-    for start in range(0, len(todo), _AT_ONCE):
-        rows = todo[start : start + _AT_ONCE]
+    for start in range(0, len(todo), at_once):
+        rows = todo[start : start + at_once]
         made = paint([prompts[i] for i in rows])
         if len(made) != len(rows):
             raise BadInput(f"paint gave {len(made)} pictures for {len(rows)} prompts")

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from limner.models._eight_bits import EITHER
 from limner.models._layers import attend, split_among, to_picture, to_tokens
-from limner.models._packed import Conv2d, GroupNorm, Linear
+from limner.models._packed import GroupNorm, Linear
 
 __all__ = ["PooledText", "Transformer"]
 
@@ -21,7 +22,7 @@ class SelfAttention(nn.Module):
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.heads = split_among(heads, width)
-        self.to_qkv = Linear(width, 3 * width, bias=False)
+        self.to_qkv = Linear(width, 3 * width, bias=False, zero=EITHER)
         self.to_out = nn.ModuleList([Linear(width, width)])
 
     def forward(self, tokens: Tensor) -> Tensor:
@@ -49,7 +50,7 @@ class Gate(nn.Module):
 
     def __init__(self, width: int, inner: int) -> None:
         super().__init__()
-        self.proj = Linear(width, 2 * inner)
+        self.proj = Linear(width, 2 * inner, zero=EITHER)
 
     def forward(self, tokens: Tensor) -> Tensor:
         value, gate = self.proj(tokens).chunk(2, dim=-1)
@@ -60,7 +61,8 @@ class FeedForward(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         # The checkpoints' second entry is a dropout, without weights.
-        self.net = nn.ModuleList([Gate(width, 4 * width), nn.Identity(), Linear(4 * width, width)])
+        out = Linear(4 * width, width, zero=EITHER)
+        self.net = nn.ModuleList([Gate(width, 4 * width), nn.Identity(), out])
 
     def forward(self, tokens: Tensor) -> Tensor:
         return self.net[2](self.net[0](tokens))
@@ -87,13 +89,12 @@ class Transformer(nn.Module):
 
     def __init__(self, width: int, heads: int, context: int, config: dict[str, Any]) -> None:
         super().__init__()
-        self.linear = bool(config.get("use_linear_projection", False))
         self.norm = GroupNorm(config.get("norm_num_groups", 32), width, 1e-6)
-        self.proj_in = Linear(width, width) if self.linear else Conv2d(width, width, 1)
+        self.proj_in = Linear(width, width)  # in some checkpoints convolutions of 1×1
         depth = config.get("transformer_layers_per_block", 1)
         blocks = [TransformerBlock(width, heads, context) for _ in range(depth)]
         self.transformer_blocks = nn.ModuleList(blocks)
-        self.proj_out = Linear(width, width) if self.linear else Conv2d(width, width, 1)
+        self.proj_out = Linear(width, width)
 
     def told(self, text: Tensor) -> list[tuple[Tensor, Tensor]]:
         """The text (b, n, d) as the blocks' keys and values (b, n, c)."""
@@ -104,13 +105,10 @@ class Transformer(nn.Module):
 
     def forward(self, x: Tensor, states: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
         """x (b, c, h, w), `told` of the text → (b, c, h, w)."""
-        inside = self.norm(x)
-        tokens = self.proj_in(to_tokens(inside)) if self.linear else to_tokens(self.proj_in(inside))
+        tokens = self.proj_in(to_tokens(self.norm(x)))
         for block, (keys, values) in zip(self.transformer_blocks, states):
             tokens = block(tokens, keys, values)
-        if self.linear:
-            return x + to_picture(self.proj_out(tokens), x)
-        return x + self.proj_out(to_picture(tokens, x))
+        return to_picture(to_tokens(x) + self.proj_out(tokens), x)
 
 
 class Pool(nn.Module):

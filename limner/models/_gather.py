@@ -2,7 +2,8 @@
 
 At the size of a latent, a call costs more than the arithmetic of a small matrix. So a U-Net's
 projections of the time, one for each resnet, are one matrix, and so are the three of each
-self-attention. A convolution of an enlarged picture is one of the small picture (`folded`).
+self-attention. A convolution of an enlarged picture is one of the small picture (`folded`); one of
+1×1 around a transformer is a matrix.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ _TIME = re.compile(
     r"(down_blocks|mid_block|up_blocks)\.?(\d*)\.resnets\.(\d+)\.time_emb_proj\.(weight|bias)"
 )
 _SELF = re.compile(r"(.*\.attn1)\.to_q\.weight")
+_AROUND = re.compile(r".*\.proj_(in|out)\.weight")
 _UP = re.compile(r".*\.upsamplers\.\d+\.conv\.(weight|bias)")
 _ORDER = ("down_blocks", "mid_block", "up_blocks")  # in which a U-Net runs its blocks
 
@@ -65,7 +67,9 @@ def gathered(state: dict[str, Tensor]) -> dict[str, Tensor]:
     What is not all there is left under its own name, for whoever loads it to complain of.
     """
     out = folded(state)
-    for name in state:
+    for name, value in state.items():
+        if _AROUND.fullmatch(name) and value.shape[2:] == (1, 1):
+            out[name] = value[:, :, 0, 0]
         found = _SELF.fullmatch(name)
         parts = [f"{found[1]}.to_{each}.weight" for each in "qkv"] if found else []
         if found and all(part in out for part in parts):

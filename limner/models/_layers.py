@@ -7,12 +7,24 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from limner.errors import BadInput
+from limner.models._eight_bits import EITHER, SILU
 from limner.models._gather import unfolded
 from limner.models._packed import Conv2d, GroupNorm
 
-__all__ = ["Downsample", "Resnet", "Upsample", "attend", "split_among", "to_picture", "to_tokens"]
+__all__ = [
+    "Downsample",
+    "Resnet",
+    "Upsample",
+    "as_many",
+    "attend",
+    "split_among",
+    "to_picture",
+    "to_tokens",
+]
 
-_PLAIN = range(2048, 16384)  # b·heads·n for which plain products are faster than fused attention
+# heads·n for which plain products are faster than fused attention (at 16 rows, but asked without
+# their number: a picture is the same in every batch).
+_PLAIN = range(128, 1024)
 
 
 def to_tokens(x: Tensor) -> Tensor:
@@ -25,6 +37,11 @@ def to_picture(tokens: Tensor, like: Tensor) -> Tensor:
     return tokens.unflatten(1, like.shape[2:]).permute(0, 3, 1, 2)
 
 
+def as_many(x: Tensor, rows: int) -> Tensor:
+    """(b, …) again and again, (rows, …), in the same layout (which `repeat` would not keep)."""
+    return x if len(x) == rows else torch.cat([x] * (rows // len(x)))
+
+
 def split_among(heads: int, width: int) -> int:
     """The number of heads, when the width can be split among them; else BadInput."""
     if not isinstance(heads, int) or heads < 1 or width % heads:
@@ -35,7 +52,7 @@ def split_among(heads: int, width: int) -> int:
 def attend(q: Tensor, k: Tensor, v: Tensor, heads: int, *, causal: bool = False) -> Tensor:
     """Softmax attention of q (b, n, d) over k and v (b, m, d), d split among heads → (b, n, d)."""
     q, k, v = (part.unflatten(2, (heads, -1)).transpose(1, 2) for part in (q, k, v))
-    if q.is_cpu and q.dtype == torch.bfloat16 and not causal and q[..., 0].numel() in _PLAIN:
+    if q.is_cpu and q.dtype == torch.bfloat16 and not causal and q.shape[1] * q.shape[2] in _PLAIN:
         mixed = _products(q, k, v)
     else:
         mixed = functional.scaled_dot_product_attention(q, k, v, is_causal=causal)
@@ -67,15 +84,20 @@ class Resnet(nn.Module):
     ) -> None:
         super().__init__()
         self.norm1 = GroupNorm(groups, inner, eps)
-        self.conv1 = Conv2d(inner, outer, 3, padding=1)
+        self.conv1 = Conv2d(inner, outer, 3, padding=1, zero=SILU)
         self.scales, self.told = scales, 2 * outer if scales else outer
         self.norm2 = GroupNorm(groups, outer, eps)
-        self.conv2 = Conv2d(outer, outer, 3, padding=1)
+        self.conv2 = Conv2d(outer, outer, 3, padding=1, zero=SILU)
         self.conv_shortcut = Conv2d(inner, outer, 1) if inner != outer else None
 
     def forward(self, x: Tensor, time: Tensor | None = None) -> Tensor:
-        """x (b, inner, h, w), the time (b, told) → (b, outer, h, w)."""
+        """x (b, inner, h, w), the time (b, told) → (b, outer, h, w).
+
+        There may be k·b times: x is under each b of them, and what comes before is done once.
+        """
         inside = self.conv1(functional.silu(self.norm1(x)))
+        if time is not None:
+            inside, x = as_many(inside, len(time)), as_many(x, len(time))
         if time is None:
             inside = self.norm2(inside)
         elif self.scales:
@@ -95,7 +117,7 @@ class Upsample(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.conv = Conv2d(width, 4 * width, 2, padding=1)
+        self.conv = Conv2d(width, 4 * width, 2, padding=1, zero=EITHER)
 
     def forward(self, x: Tensor, size: torch.Size | None = None) -> Tensor:
         """(b, c, h, w) → (b, c, *size)."""

@@ -11,7 +11,7 @@ from limner.models._text_to_image import TextToImage
 from limner.models.diffusers import diffusers
 from limner.models.embedded import embedded
 
-__all__ = ["PRECISIONS", "open_model", "placed"]
+__all__ = ["PRECISIONS", "number_type", "open_model", "placed"]
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 
@@ -30,11 +30,16 @@ def placed(model: TextToImage, precision: str = "auto") -> TextToImage:
 
     precision: float32 is exact, bfloat16 is forced, auto is bfloat16 where it is faster.
     """
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return model.to(device, number_type(precision, device))
+
+
+def number_type(precision: str, device: str) -> torch.dtype:
+    """What a precision means on this device. Raises BadInput for one that there is not."""
     if precision not in PRECISIONS:
         raise BadInput(f"precision {precision!r}: choose one of {', '.join(PRECISIONS)}")
-    device = "cuda" if torch.cuda.is_available() else "cpu"
     half = precision == "bfloat16" or (precision == "auto" and _has_bfloat16(device))
-    return model.to(device, torch.bfloat16 if half else torch.float32)
+    return torch.bfloat16 if half else torch.float32
 
 
 def _has_bfloat16(device: str) -> bool:

@@ -5,6 +5,9 @@ every call. At the size of a latent that takes as long as the arithmetic (measur
 `docs/measurements.md`), so the layers here keep the blocks. The operators are those to which
 torch.compile with freezing comes down; where they are missing, and wherever gradients are wanted or
 torch is compiling, the weights stay as they are.
+
+A layer that is given a `zero` (see `_eight_bits.py`) is a large one: compiled in bfloat16, and only
+then, it computes in eight bits.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from limner.errors import BadInput
+from limner.models import _eight_bits
 
 __all__ = ["Conv2d", "GroupNorm", "Linear"]
 
@@ -44,6 +48,15 @@ def _can_pack(dtype: torch.dtype) -> bool:
     ops = torch.ops.mkldnn
     known = hasattr(ops, "_convolution_pointwise") and hasattr(ops, "_linear_pointwise")
     return known and (dtype == torch.float32 or ops._is_mkldnn_bf16_supported())
+
+
+def _runs_rounded(x: Tensor) -> bool:
+    return (
+        torch.compiler.is_compiling()
+        and not torch.is_grad_enabled()
+        and x.is_cpu
+        and x.dtype == torch.bfloat16
+    )
 
 
 class _Blocks:
@@ -75,15 +88,20 @@ class Conv2d(nn.Module):
         stride: int = 1,
         padding: int = 0,
         bias: bool = True,
+        zero: int | None = None,
     ) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.empty(outer, inner, side, side))
         self.bias = nn.Parameter(torch.empty(outer)) if bias else None
         self.stride, self.padding = [stride, stride], [padding, padding]
+        self.zero = zero if _eight_bits.possible() else None
         self._blocks = _Blocks()
 
     def forward(self, x: Tensor) -> Tensor:
         """(b, inner, h, w) → (b, outer, h', w')."""
+        if self.zero is not None and _runs_rounded(x):
+            step, around, zero = self.stride, self.padding, self.zero
+            return _eight_bits.conv2d(x, self.weight, self.bias, step, around, zero)
         if x.shape[2] * x.shape[3] > _SMALL or not _runs_packed(x, self.weight):
             return functional.conv2d(x, self.weight, self.bias, self.stride, self.padding)
         where = (self.padding, self.stride, [1, 1], 1)
@@ -103,14 +121,19 @@ class Conv2d(nn.Module):
 class Linear(nn.Module):
     """torch's; the weights come from a file."""
 
-    def __init__(self, inner: int, outer: int, *, bias: bool = True) -> None:
+    def __init__(
+        self, inner: int, outer: int, *, bias: bool = True, zero: int | None = None
+    ) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.empty(outer, inner))
         self.bias = nn.Parameter(torch.empty(outer)) if bias else None
+        self.zero = zero if _eight_bits.possible() else None
         self._blocks = _Blocks()
 
     def forward(self, x: Tensor) -> Tensor:
         """(…, inner) → (…, outer)."""
+        if self.zero is not None and _runs_rounded(x):
+            return _eight_bits.linear(x, self.weight, self.bias, self.zero)
         if not _runs_packed(x, self.weight):
             return functional.linear(x, self.weight, self.bias)
         rows = x.numel() // x.shape[-1]

@@ -39,8 +39,9 @@ class Attention(nn.Module):
             nn.Linear(width, width) for _ in range(4)
         )
 
-    def forward(self, x: Tensor) -> Tensor:
-        q, k, v = self.q_proj(x), self.k_proj(x), self.v_proj(x)
+    def forward(self, x: Tensor, seen: Tensor) -> Tensor:
+        """Each of x (b, n, d) looks at all of `seen` (b, m, d)."""
+        q, k, v = self.q_proj(x), self.k_proj(seen), self.v_proj(seen)
         return self.out_proj(attend(q, k, v, self.heads, causal=self.causal))
 
 
@@ -68,8 +69,15 @@ class Block(nn.Module):
         self.mlp = FeedForward(width, config["intermediate_size"], activation)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x + self.self_attn(self.layer_norm1(x))
+        normed = self.layer_norm1(x)
+        x = x + self.self_attn(normed, normed)
         return x + self.mlp(self.layer_norm2(x))
+
+    def first(self, x: Tensor) -> Tensor:
+        """What becomes of the first token alone, (b, 1, d): a fraction of the work."""
+        normed = self.layer_norm1(x)
+        first = x[:, :1] + self.self_attn(normed[:, :1], normed)
+        return first + self.mlp(self.layer_norm2(first))
 
 
 class Encoder(nn.Module):
@@ -80,6 +88,14 @@ class Encoder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.states(x)[-1]
+
+    def first(self, x: Tensor) -> Tensor:
+        """The last state of the first token, (b, d)."""
+        *layers, last = self.layers
+        for layer in layers:
+            x = layer(x)
+        assert isinstance(last, Block)
+        return last.first(x)[:, 0]
 
     def states(self, x: Tensor) -> list[Tensor]:
         """x, and what each layer makes of it."""
@@ -157,8 +173,12 @@ class VisionTower(nn.Module):
         self.post_layernorm = nn.LayerNorm(width, eps)
 
     def forward(self, pictures: Tensor) -> Tensor:
-        return self.post_layernorm(self.states(pictures)[-1][:, 0])
+        return self.post_layernorm(self.encoder.first(self._begun(pictures)))
 
     def states(self, pictures: Tensor) -> list[Tensor]:
         """Of the class token and the patches (b, n, d): before the first layer, after each."""
-        return self.encoder.states(self.pre_layrnorm(self.embeddings(pictures)))
+        return self.encoder.states(self._begun(pictures))
+
+    def _begun(self, pictures: Tensor) -> Tensor:
+        begun: Tensor = self.pre_layrnorm(self.embeddings(pictures))
+        return begun

@@ -41,6 +41,7 @@ class Clip:
     std: tuple[float, ...]
     licence: str
     files: tuple[Path, ...]
+    judges_in: torch.dtype = torch.float32  # the type of the products when it judges views
 
     @property
     def logit_scale(self) -> float:

@@ -10,7 +10,7 @@ from limner.errors import BadInput
 from limner.models._text_to_image import TextToImage
 from limner.models.diffusers import diffusers
 
-__all__ = ["CLIPS", "embedded", "folder", "judging"]
+__all__ = ["CLIPS", "embedded", "folder", "here", "judging"]
 
 # By the names that open_clip takes: the first describes and measures, and no search follows it.
 CLIPS = {"embedded": "clip", "robust": "clip-robust", "second": "clip-second"}
@@ -33,9 +33,13 @@ def embedded() -> TextToImage:
     return replace(diffusers(folder("diffusion")), name="embedded")
 
 
+def here() -> list[str]:
+    """By name, those of limner's own CLIPs that are here."""
+    home = Path(__file__).parents[1] / "embedded"
+    return [name for name, part in CLIPS.items() if (home / part).is_dir()]
+
+
 def judging() -> list[str]:
     """By name, limner's own CLIPs that a search follows: those trained to be robust where they are
     here, else the one that measures."""
-    home = Path(__file__).parents[1] / "embedded"
-    here = [name for name, part in CLIPS.items() if (home / part).is_dir()]
-    return [name for name in here if name != "embedded"] or ["embedded"]
+    return [name for name in here() if name != "embedded"] or ["embedded"]

@@ -33,7 +33,7 @@ class Vqgan:
 
     name: str
     codec: Codec
-    codebook: Tensor  # (n, d)
+    codebook: Tensor  # (n, d), at least float32: near codes are told apart
     size: int  # pixels of a side that it was trained on
     downscale: int  # pixels to a side of z
     licence: str
@@ -53,7 +53,7 @@ class Vqgan:
             return self
         assert isinstance(self.codec, nn.Module)
         codec = moved(self.codec, device, dtype)
-        codebook = self.codebook.to(device, dtype)
+        codebook = self.codebook.to(device, torch.promote_types(dtype, torch.float32))
         return replace(self, codec=codec, codebook=codebook, device=device, dtype=dtype)
 
     @torch.no_grad()
@@ -71,7 +71,7 @@ class Vqgan:
 
         One picture after another: rounding in a batch could tell codes apart that are as near.
         """
-        rows = z.to(self.device, self.dtype).permute(0, 2, 3, 1)
+        rows = z.to(self.codebook).permute(0, 2, 3, 1)
         found = [torch.cdist(row.flatten(0, 1), self.codebook).argmin(1) for row in rows]
         index = torch.stack(found).view(rows.shape[:3])
         return self.looked_up(index).to(z), index.to(z.device)

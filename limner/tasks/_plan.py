@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ import limner
 from limner._rooms import names
 from limner.errors import BadInput
 from limner.generators import Generator, Latent
+from limner.models._open import number_type
 from limner.models.clip import open_clip
 from limner.picture import load, resize
 from limner.prompt import parse
@@ -44,6 +45,7 @@ class Plan:
     clip: tuple[str, ...]
     views: int
     views_at_once: int | None
+    precision: str  # float32 or bfloat16
     seed: int
 
 
@@ -94,18 +96,19 @@ def opened(plan: Plan) -> Opened:
     start = None if plan.start is None else resize(load(plan.start).pixels, _shape(plan))[None]
     mask = None if plan.mask is None else _mask(plan.mask, plan)
     palette = None if plan.palette is None else colours(plan.palette)
-    model = kind.opens(plan.model) if kind.opens and plan.model else None
+    dtype = number_type(plan.precision, "cpu")
+    model = kind.opens(plan.model).to("cpu", dtype) if kind.opens and plan.model else None
     wanted = Wanted(plan.size, plan.grid or "", palette, plan.strokes or 0, model)
     generator = kind.make(wanted)
     begin = None if start is None else begun_at(generator, plan.generator, start)
-    clips = [open_clip(name) for name in plan.clip]
+    clips = [replace(open_clip(name), judges_in=dtype) for name in plan.clip]
     recipe = {
         "task": "paint",
         "arguments": asdict(plan),
         "model": None if model is None else _told(plan.model, model.fingerprint),
         "clips": [_told(name, clip.fingerprint) for name, clip in zip(plan.clip, clips)],
         "files": files,
-        "precision": "float32",
+        "precision": plan.precision,
         "device": "cpu",
         "limner": limner.__version__,
         "torch": torch.__version__,

@@ -47,6 +47,7 @@ def paint(
     palette: str | None = None,
     strokes: int | None = None,
     model: str | Path | None = None,
+    precision: str = "auto",
     film: str | Path | None = None,
     svg: str | Path | None = None,
     save: str | Path | None = None,
@@ -85,6 +86,8 @@ def paint(
         strokes: how many strokes the generator strokes has
         model: the model that the generators latent and vqgan paint with: "embedded", a folder or
             a hub id
+        precision: of the model, and of the CLIPs while they judge: float32, bfloat16, or auto:
+            bfloat16 where it is faster
         film: a .gif or .mp4 to write of how the first picture comes to be
         svg: an .svg to write of the first picture, by the generator strokes
         save: a .safetensors file that the search is saved to, every few seconds and in the end
@@ -95,6 +98,7 @@ def paint(
     with a Notice. Ctrl-C after the first step raises Stopped, which holds the best pictures so far.
     Raises BadInput when an argument, a file or a model is not usable.
     """
+    from limner.models._open import number_type
     from limner.tasks._film import check_film
     from limner.tasks._generators import usual, usual_grid
     from limner.tasks._judges import named
@@ -124,6 +128,7 @@ def paint(
         clip=clip_names(clip),
         views=views or kind.views,
         views_at_once=views_at_once,
+        precision=str(number_type(precision, "cpu")).removeprefix("torch."),
         seed=seed,
     )
     check_plan(plan)
@@ -191,6 +196,7 @@ def again(
             palette=said["palette"],
             strokes=said["strokes"],
             model=said["model"] if model is None else model,
+            precision=recipe["precision"],
             watch=until,
         )
     except Stopped as stop:

@@ -18,7 +18,7 @@ __all__ = ["Replay", "replay"]
 
 # Each of these has `again` in `limner/tasks/NAME.py`:
 # again(recipe, samples, *, model, clip, watch) -> the pictures of these sample numbers
-_TASKS = ("edit", "generate", "paint")
+_TASKS = ("arithmetic", "edit", "generate", "interpolate", "invert", "mix", "paint")
 
 
 @dataclass(frozen=True)

@@ -81,8 +81,12 @@ def test_bfloat16_is_close(model: TextToImage) -> None:
 
 
 def test_together_they_are_small() -> None:
-    total = sum(file.stat().st_size for file in EMBEDDED.rglob("*") if file.is_file())
-    assert total <= 70e6
+    def size(part: Path) -> int:
+        return sum(file.stat().st_size for file in part.rglob("*") if file.is_file())
+
+    assert size(EMBEDDED / "diffusion") + size(EMBEDDED / "clip") <= 70e6
+    assert size(EMBEDDED) <= 100e6
+    assert all(size(folder) <= 12e6 for folder in EMBEDDED.glob("clip*"))
 
 
 def test_transformers_sees_the_same() -> None:

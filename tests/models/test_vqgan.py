@@ -103,3 +103,13 @@ def test_pickled_weights_are_never_opened(folder: Path, tmp_path: Path) -> None:
 def test_folders_are_told_apart(folder: Path, tmp_path: Path) -> None:
     assert is_vqgan(folder) and not is_vqgan(tmp_path) and not is_vqgan("embedded")
     assert not is_vqgan(broken(folder, tmp_path / "kl", _class_name="AutoencoderKL"))
+
+
+def test_in_bfloat16_the_codes_are_still_told_apart() -> None:
+    model = open_vqgan()
+    half = model.to("cpu", torch.bfloat16)
+    z = model.codebook[:256].T.reshape(1, -1, 16, 16)
+    assert torch.equal(half.quantise(z)[1].flatten(), torch.arange(256))
+    exact, near = model.decode(z), half.decode(z)
+    assert near.dtype == torch.float32
+    assert 1e-5 < float((exact - near).square().mean().sqrt()) < 0.02

@@ -59,9 +59,7 @@ def test_what_it_refuses(tmp_path: Path, name: str, size: tuple[int, int], reaso
         check_film(tmp_path / name, size)
 
 
-def test_without_av_an_mp4_names_the_extra(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_av_an_mp4_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(BadInput, match=r"pip install 'limner\[video\]', or give a \.gif"):
         check_film(tmp_path / "out.mp4", (8, 8))

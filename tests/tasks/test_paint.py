@@ -27,7 +27,7 @@ Get = Callable[[str], Path]
 
 @pytest.fixture
 def small(clip_folder: Path) -> dict[str, Any]:
-    return dict(size="32x32", steps=6, views=2, clip=str(clip_folder))
+    return dict(size="32x32", steps=6, views=2, clip=str(clip_folder), precision="float32")
 
 
 @pytest.fixture
@@ -86,6 +86,19 @@ def test_a_picture_alone_is_the_one_of_the_batch(small: dict[str, Any]) -> None:
         assert psnr(batch[k].pixels, alone.pixels) > 60
         assert alone.recipe is not None
         assert alone.recipe["sample"] == k
+
+
+def test_a_precision_is_kept_and_replayed(small: dict[str, Any], tmp_path: Path) -> None:
+    half, exact = (
+        paint("a cat", **small | dict(precision=name))[0] for name in ("bfloat16", "float32")
+    )
+    assert half.recipe is not None and exact.recipe is not None
+    assert (half.recipe["precision"], exact.recipe["precision"]) == ("bfloat16", "float32")
+    assert not torch.equal(half.pixels, exact.pixels)
+    assert psnr(half.pixels, exact.pixels) > 20
+    assert replay(half.save(tmp_path / "half.png")).identical
+    auto = paint("a cat", **small | dict(precision="auto"))[0]
+    assert any(torch.equal(auto.pixels, each.pixels) for each in (half, exact))
 
 
 @pytest.mark.parametrize("generator", GENERATORS)
@@ -518,6 +531,7 @@ def test_another_clip_is_named(small: dict[str, Any], tmp_path: Path, clip_folde
         (dict(size="big"), "size 'big'"),
         (dict(clip="/no/clip"), "no model at"),
         (dict(clip=""), "no CLIP"),
+        (dict(precision="int4"), "precision 'int4'"),
     ],
 )
 def test_what_it_refuses(

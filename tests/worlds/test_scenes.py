@@ -51,7 +51,7 @@ def test_as_many_scenes_are_dressed_as_asked():
     own = share(0.0)
     assert 0.1 < own < 0.25
     assert abs(share(0.5) - (own + 0.5 * (1 - own))) < 0.07 and share(1.0) == 1
-    with pytest.raises(BadInput, match="dressed 2.0: give a share"):
+    with pytest.raises(BadInput, match=r"dressed 2\.0: give a share"):
         World(dressed=2.0)
 
 

@@ -1,0 +1,150 @@
+"""`limner invert`, `limner interpolate`, `limner mix` and `limner arithmetic`."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from limner._cli_flags import command
+from limner._cli_pictures import Out, Preview, Recipe, previews, target
+from limner._cli_show import Json, bar, print_json
+from limner.tasks.arithmetic import arithmetic
+from limner.tasks.interpolate import interpolate
+from limner.tasks.invert import invert
+from limner.tasks.mix import mix
+
+if TYPE_CHECKING:
+    from limner.picture import Picture
+
+__all__ = ["register"]
+
+
+def register(app: typer.Typer) -> None:
+    command(
+        app,
+        invert,
+        _invert,
+        example="limner invert face.png --save face.safetensors -o out.png",
+        without=("watch",),
+    )
+    command(
+        app,
+        interpolate,
+        _interpolate,
+        example="limner interpolate a.png b.png --film out.gif -o out.png",
+        without=("watch",),
+    )
+    command(app, mix, _mix, example="limner mix seed:7 seed:8 --layers coarse -o out.png")
+    command(
+        app,
+        arithmetic,
+        _arithmetic,
+        example="limner arithmetic face.png --add smile --remove glasses -o out.png",
+        without=("watch",),
+    )
+
+
+def _list(wanted: bool) -> None:
+    """Before anything else is looked at: no picture is needed for it."""
+    from limner.tasks._attributes import ATTRIBUTES
+
+    if wanted:
+        for name, each in ATTRIBUTES.items():
+            typer.echo(f"{name}\t{each.meaning}")
+        raise typer.Exit(0)
+
+
+Listed = Annotated[
+    bool,
+    typer.Option("--list", is_eager=True, callback=_list, help="List the attributes there are."),
+]
+
+
+def _invert(
+    said: dict[str, Any],
+    *,
+    output: Out = None,
+    preview: Preview = False,
+    recipe: Recipe = True,
+    json: Json = False,
+) -> None:
+    place, began = target(output, f"{_stem(said['picture'])} inverted"), time.perf_counter()
+    with bar("inverting") as report, previews(place if preview else None, report) as watch:
+        found = invert(**said, watch=watch)
+    _save(found.picture, place, recipe)
+    if json:
+        told = {"psnr": found.psnr, "latent": said["save"]}
+        _tell(found.picture, place, began, told)
+        return
+    typer.echo(f"{place}\t{found.psnr:.1f} dB")
+    if said["save"] is not None:
+        typer.echo(said["save"])
+
+
+def _interpolate(
+    said: dict[str, Any],
+    *,
+    output: Out = None,
+    preview: Preview = False,
+    recipe: Recipe = True,
+    json: Json = False,
+) -> None:
+    name = f"{_stem(said['a'])} to {_stem(said['b'])}"
+    place, began = target(output, name), time.perf_counter()
+    with bar("interpolating") as report, previews(place if preview else None, report) as watch:
+        found = interpolate(**said, watch=watch)
+    _save(found.sheet, place, recipe)
+    if json:
+        _tell(found.sheet, place, began, {"film": said["film"]})
+        return
+    typer.echo(str(place))
+    if said["film"] is not None:
+        typer.echo(said["film"])
+
+
+def _mix(
+    said: dict[str, Any],
+    *,
+    output: Out = None,
+    recipe: Recipe = True,
+    json: Json = False,
+) -> None:
+    name = f"{_stem(said['a'])} with {_stem(said['b'])}"
+    place, began = target(output, name), time.perf_counter()
+    picture = mix(**said)
+    _save(picture, place, recipe)
+    _tell(picture, place, began, {}) if json else typer.echo(str(place))
+
+
+def _arithmetic(
+    said: dict[str, Any],
+    *,
+    listed: Listed = False,
+    output: Out = None,
+    preview: Preview = False,
+    recipe: Recipe = True,
+    json: Json = False,
+) -> None:
+    place, began = target(output, f"{_stem(said['picture'])} changed"), time.perf_counter()
+    with bar("measuring") as report, previews(place if preview else None, report) as watch:
+        picture = arithmetic(**said, watch=watch)
+    _save(picture, place, recipe)
+    _tell(picture, place, began, {}) if json else typer.echo(str(place))
+
+
+def _stem(name: str) -> str:
+    """What a result is called after: the picture's name without folder and suffix."""
+    return Path(name).stem
+
+
+def _save(picture: Picture, place: Path, recipe: bool) -> None:
+    place.parent.mkdir(exist_ok=True)
+    picture.save(place, recipe=recipe)
+
+
+def _tell(picture: Picture, place: Path, began: float, more: dict[str, Any]) -> None:
+    seconds = round(time.perf_counter() - began, 3)
+    print_json({"path": place, "recipe": picture.recipe} | more | {"seconds": seconds})
