@@ -62,7 +62,8 @@ def generate(
         model: "embedded", a folder in diffusers' layout, a hub id, or what open_model gave
         best_of: paint so many and keep those that CLIP ranks highest, best first
         precision: auto, float32 or bfloat16
-        compile: compile the network: slow the first time, faster from then on
+        compile: compile the network: slow the first time, faster from then on; on a CPU in
+            bfloat16 it rounds to eight bits, which is not seen but not quite the same picture
         watch: called after each step with a Progress; raise in it to stop
 
     Raises BadInput when an argument or the model is not usable.
