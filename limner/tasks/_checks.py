@@ -6,10 +6,11 @@ import hashlib
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from limner.errors import BadInput
 
-__all__ = ["check_local", "check_whole", "check_writable", "file_hash"]
+__all__ = ["check_local", "check_unchanged", "check_whole", "check_writable", "file_hash"]
 
 
 def check_whole(bounds: Mapping[str, tuple[int, int, int]]) -> None:
@@ -56,3 +57,16 @@ def check_local(name: object, flag: str) -> None:
 
     if name not in CLIPS and not (isinstance(name, str) and Path(name).is_dir()):
         raise BadInput(f"the picture was made with {name!r}: give that {flag} yourself (--{flag})")
+
+
+def check_unchanged(recipe: Mapping[str, Any], *, model: object, clip: object) -> None:
+    """BadInput where a file that a recipe's picture was made from is not as it was, or a model that
+    the caller does not name (None) would come from elsewhere."""
+    said = recipe["arguments"]
+    for name in said.get("clip", ()) if clip is None else ():
+        check_local(name, "clip")
+    if model is None and said["model"] is not None:
+        check_local(said["model"], "model")
+    for name, digest in dict(recipe["files"]).items():
+        if file_hash(name) != digest:
+            raise BadInput(f"the file {name!r} is not the one it was made from: restore it")

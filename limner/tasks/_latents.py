@@ -17,7 +17,7 @@ from limner.generators import Generator, Latent
 from limner.models.embedded import folder
 from limner.noise import Noise
 from limner.picture import Picture, load
-from limner.tasks._checks import check_local, file_hash
+from limner.tasks._checks import check_unchanged, file_hash
 from limner.tasks._latent_file import SUFFIX, load_latent
 from limner.tasks._spaces import KINDS, LARGEST, Size, Space, fitted
 
@@ -144,14 +144,9 @@ def recipe_of(
 def unchanged(recipe: dict[str, Any], model: str | Path | None) -> str | Path:
     """The model to make a recipe's picture again with. BadInput where a file is not as it was, or
     the model would come from elsewhere."""
-    for name, digest in dict(recipe["files"]).items():
-        if file_hash(name) != digest:
-            raise BadInput(f"the file {name!r} is not the one it was made from: restore it")
-    if model is not None:
-        return model
+    check_unchanged(recipe, model=model, clip=None)
     own: str = recipe["arguments"]["model"]
-    check_local(own, "model")
-    return own
+    return own if model is None else model
 
 
 @torch.no_grad()

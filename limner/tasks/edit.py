@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from limner.errors import BadInput
 from limner.prompt import check
 from limner.tasks import Progress, Watch
-from limner.tasks._checks import check_local, check_whole, file_hash
+from limner.tasks._checks import check_unchanged, check_whole, file_hash
 from limner.tasks.paint import clip_names
 
 if TYPE_CHECKING:
@@ -137,13 +137,7 @@ def again(
 ) -> list[Picture]:
     """The picture of a recipe once more."""
     said = recipe["arguments"]
-    for name in [] if clip is not None else said["clip"]:
-        check_local(name, "clip")
-    if model is None and said["model"] is not None:
-        check_local(said["model"], "model")
-    for name, digest in dict(recipe["files"]).items():
-        if file_hash(name) != digest:
-            raise BadInput(f"the picture {name!r} is not the one that was edited: restore it")
+    check_unchanged(recipe, model=model, clip=clip)
     edited = edit(
         said["picture"],
         said["text"],

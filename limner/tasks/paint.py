@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from limner.errors import BadInput
 from limner.prompt import Notice, check, parse
 from limner.tasks import Progress, Stopped, Watch
-from limner.tasks._checks import check_local, check_whole, check_writable, file_hash
+from limner.tasks._checks import check_unchanged, check_whole, check_writable
 from limner.tasks.generate import size_of
 
 if TYPE_CHECKING:
@@ -160,13 +160,7 @@ def again(
 ) -> list[Picture]:
     """Pictures of a recipe's run once more; one that Ctrl-C ended is stopped at the same step."""
     said, stopped = recipe["arguments"], recipe.get("stopped")
-    for name in [] if clip is not None else said["clip"]:
-        check_local(name, "clip")
-    if model is None and said["model"] is not None:
-        check_local(said["model"], "model")
-    for name, digest in dict(recipe["files"]).items():
-        if file_hash(name) != digest:
-            raise BadInput(f"the picture {name!r} is not the one it was painted from: restore it")
+    check_unchanged(recipe, model=model, clip=clip)
 
     def until(progress: Progress) -> None:
         if watch is not None:

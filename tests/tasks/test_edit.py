@@ -106,7 +106,7 @@ def test_it_comes_again_from_its_recipe(edited: Any, tmp_path: Path, method: str
 def test_another_picture_by_the_name_is_told(edited: Any, cat: Path, tmp_path: Path) -> None:
     path = edited("sdedit").picture.save(tmp_path / "out.png")
     Picture(torch.zeros(3, 48, 64)).save(cat)
-    with pytest.raises(BadInput, match="is not the one that was edited"):
+    with pytest.raises(BadInput, match="is not the one it was made from"):
         replay(path)
 
 

@@ -459,7 +459,7 @@ def test_a_recipe_is_not_trusted(
         with pytest.raises(BadInput):
             replay(replace(picture, recipe=recipe | part))
     Picture(torch.zeros(3, 32, 32)).save(photo)
-    with pytest.raises(BadInput, match="not the one it was painted from"):
+    with pytest.raises(BadInput, match="not the one it was made from"):
         replay(picture)
     photo.unlink()
     with pytest.raises(BadInput, match="no such file"):
