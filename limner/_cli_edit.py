@@ -8,8 +8,8 @@ from typing import Any
 import typer
 
 from limner._cli_flags import command
-from limner._cli_pictures import Out, Preview, Recipe, previews, target
-from limner._cli_show import Json, bar, print_json
+from limner._cli_pictures import Out, Preview, Recipe, make_room, previews, target, write_one
+from limner._cli_show import Json, bar
 from limner.prompt import check
 from limner.tasks._checks import check_writable
 from limner.tasks.edit import edit
@@ -40,13 +40,5 @@ def _edit(
     began = time.perf_counter()
     with bar("editing") as report, previews(place if preview else None, report) as watch:
         edited = edit(**said, watch=watch)
-    place.parent.mkdir(exist_ok=True)
-    edited.picture.save(place, recipe=recipe)
-    edited.save_layer(beside)
-    if json:
-        seconds = round(time.perf_counter() - began, 3)
-        told = {"path": place, "layer": beside, "recipe": edited.picture.recipe}
-        print_json(told | {"seconds": seconds})
-        return
-    typer.echo(str(place))
-    typer.echo(str(beside))
+    files = {"layer": edited.save_layer(make_room(beside))}
+    write_one(edited.picture, place, recipe=recipe, json=json, began=began, beside=files)

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from limner._cli_flags import command
-from limner._cli_pictures import Out, Preview, Recipe, previews, target
-from limner._cli_show import Json, bar, print_json
+from limner._cli_pictures import Out, Preview, Recipe, previews, target, write_one
+from limner._cli_show import Json, bar
 from limner.tasks.arithmetic import arithmetic
 from limner.tasks.interpolate import interpolate
 from limner.tasks.invert import invert
 from limner.tasks.mix import mix
-
-if TYPE_CHECKING:
-    from limner.picture import Picture
 
 __all__ = ["register"]
 
@@ -74,14 +71,9 @@ def _invert(
     place, began = target(output, f"{_stem(said['picture'])} inverted"), time.perf_counter()
     with bar("inverting") as report, previews(place if preview else None, report) as watch:
         found = invert(**said, watch=watch)
-    _save(found.picture, place, recipe)
-    if json:
-        told = {"psnr": found.psnr, "latent": said["save"]}
-        _tell(found.picture, place, began, told)
-        return
-    typer.echo(f"{place}\t{found.psnr:.1f} dB")
-    if said["save"] is not None:
-        typer.echo(said["save"])
+    beside = {"psnr": found.psnr, "latent": said["save"]}
+    line = f"{place}\t{found.psnr:.1f} dB"
+    write_one(found.picture, place, recipe=recipe, json=json, began=began, beside=beside, line=line)
 
 
 def _interpolate(
@@ -96,27 +88,16 @@ def _interpolate(
     place, began = target(output, name), time.perf_counter()
     with bar("interpolating") as report, previews(place if preview else None, report) as watch:
         found = interpolate(**said, watch=watch)
-    _save(found.sheet, place, recipe)
-    if json:
-        _tell(found.sheet, place, began, {"film": said["film"]})
-        return
-    typer.echo(str(place))
-    if said["film"] is not None:
-        typer.echo(said["film"])
+    beside = {"film": said["film"]}
+    write_one(found.sheet, place, recipe=recipe, json=json, began=began, beside=beside)
 
 
 def _mix(
-    said: dict[str, Any],
-    *,
-    output: Out = None,
-    recipe: Recipe = True,
-    json: Json = False,
+    said: dict[str, Any], *, output: Out = None, recipe: Recipe = True, json: Json = False
 ) -> None:
     name = f"{_stem(said['a'])} with {_stem(said['b'])}"
     place, began = target(output, name), time.perf_counter()
-    picture = mix(**said)
-    _save(picture, place, recipe)
-    _tell(picture, place, began, {}) if json else typer.echo(str(place))
+    write_one(mix(**said), place, recipe=recipe, json=json, began=began, beside={})
 
 
 def _arithmetic(
@@ -131,20 +112,9 @@ def _arithmetic(
     place, began = target(output, f"{_stem(said['picture'])} changed"), time.perf_counter()
     with bar("measuring") as report, previews(place if preview else None, report) as watch:
         picture = arithmetic(**said, watch=watch)
-    _save(picture, place, recipe)
-    _tell(picture, place, began, {}) if json else typer.echo(str(place))
+    write_one(picture, place, recipe=recipe, json=json, began=began, beside={})
 
 
 def _stem(name: str) -> str:
     """What a result is called after: the picture's name without folder and suffix."""
     return Path(name).stem
-
-
-def _save(picture: Picture, place: Path, recipe: bool) -> None:
-    place.parent.mkdir(exist_ok=True)
-    picture.save(place, recipe=recipe)
-
-
-def _tell(picture: Picture, place: Path, began: float, more: dict[str, Any]) -> None:
-    seconds = round(time.perf_counter() - began, 3)
-    print_json({"path": place, "recipe": picture.recipe} | more | {"seconds": seconds})

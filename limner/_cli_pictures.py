@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,7 +19,17 @@ if TYPE_CHECKING:
     from limner.picture import Picture
     from limner.tasks import Progress, Watch
 
-__all__ = ["Out", "Preview", "Recipe", "Sheet", "previews", "target", "write"]
+__all__ = [
+    "Out",
+    "Preview",
+    "Recipe",
+    "Sheet",
+    "make_room",
+    "previews",
+    "target",
+    "write",
+    "write_one",
+]
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 _BETWEEN_PREVIEWS = 1.0  # seconds
@@ -92,14 +102,47 @@ def target(output: Path | None, prompt: str) -> Path:
 
 def _places(target: Path, count: int) -> list[Path]:
     """One picture goes to the target, several get a number; a new folder for them is made."""
-    try:
-        target.parent.mkdir(exist_ok=True)
-    except OSError as error:
-        raise BadInput(f"cannot make {str(target.parent)!r}: {error.strerror}") from None
+    make_room(target)
     if count == 1:
         return [target]
     digits = len(str(count))
     return [_beside(target, f"-{i:0{digits}d}") for i in range(1, count + 1)]
+
+
+def make_room(target: Path) -> Path:
+    """The target, once the folder that it goes to is there; else BadInput."""
+    try:
+        target.parent.mkdir(exist_ok=True)
+    except OSError as error:
+        raise BadInput(f"cannot make {str(target.parent)!r}: {error.strerror}") from None
+    return target
+
+
+def write_one(
+    picture: Picture,
+    target: Path,
+    *,
+    recipe: bool,
+    json: bool,
+    began: float,
+    beside: Mapping[str, object],
+    line: str | None = None,
+) -> None:
+    """Saves a task's one picture, and tells its name.
+
+    beside: what else was made, by name: files that were written, or None; in JSON numbers, too
+    line:   told in place of the picture's name
+    """
+    make_room(target)
+    picture.save(target, recipe=recipe)
+    if json:
+        seconds = round(time.perf_counter() - began, 3)
+        print_json({"path": target, "recipe": picture.recipe} | dict(beside) | {"seconds": seconds})
+        return
+    typer.echo(line or str(target))
+    for file in beside.values():
+        if isinstance(file, str | Path):
+            typer.echo(str(file))
 
 
 def _beside(path: Path, mark: str) -> Path:

@@ -11,12 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-import limner
 from limner.errors import BadInput, LimnerError
 from limner.generators import Generator, Latent
 from limner.models.embedded import folder
 from limner.noise import Noise
 from limner.picture import Picture, load
+from limner.tasks import _recipe
 from limner.tasks._checks import check_unchanged, file_hash
 from limner.tasks._latent_file import SUFFIX, load_latent
 from limner.tasks._spaces import KINDS, LARGEST, Size, Space, fitted
@@ -126,19 +126,10 @@ def recipe_of(
     task: str, arguments: dict[str, Any], space: Space, names: Sequence[str]
 ) -> dict[str, Any]:
     """What a picture made from these pictures, files and seeds remembers."""
-    return {
-        "task": task,
-        "arguments": arguments | {"generator": space.name, "model": space.model.name},
-        "model": {"name": space.model.name, "fingerprint": space.model.fingerprint},
-        "clips": [],
-        "files": {name: file_hash(name) for name in names if not _SEED.fullmatch(name)},
-        "precision": "float32",
-        "device": "cpu",
-        "limner": limner.__version__,
-        "torch": torch.__version__,
-        "batch": [0, 1],
-        "sample": 0,
-    }
+    arguments = arguments | {"generator": space.name, "model": space.model.name}
+    files = {name: file_hash(name) for name in names if not _SEED.fullmatch(name)}
+    shared = _recipe.recipe_of(task, arguments, space.model)
+    return shared | {"clips": [], "files": files, "batch": [0, 1], "sample": 0}
 
 
 def unchanged(recipe: dict[str, Any], model: str | Path | None) -> str | Path:

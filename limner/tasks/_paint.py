@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-import limner
 from limner._rooms import find
 from limner.denoisers import Denoiser
 from limner.denoisers.cfg import CFG
@@ -25,6 +24,7 @@ from limner.picture import Picture
 from limner.prompt import parse
 from limner.samplers import State
 from limner.tasks import Progress, Watch
+from limner.tasks._recipe import recipe_of
 
 __all__ = ["AT_ONCE", "Plan", "guided", "paint"]
 
@@ -125,14 +125,7 @@ def _pictures(
             f"the model {model.name!r} made values that are no numbers: its weights are damaged, "
             "or the guidance scale is too large"
         )
-    recipe = {
-        "task": "generate",
-        "arguments": arguments,
-        "model": {"name": model.name, "fingerprint": model.fingerprint},
-        "precision": str(model.dtype).removeprefix("torch."),
-        "device": model.device.type,
-        "limner": limner.__version__,
-        "torch": torch.__version__,
-        "batch": [samples[0], len(samples)],
-    }
+    precision, device = str(model.dtype).removeprefix("torch."), model.device.type
+    recipe = recipe_of("generate", arguments, model, precision=precision, device=device)
+    recipe |= {"batch": [samples[0], len(samples)]}
     return [Picture(each, recipe | {"sample": k}) for each, k in zip(pixels, samples)]

@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-import torch
 from torch import Tensor
 
-import limner
 from limner._rooms import names
 from limner.errors import BadInput
 from limner.generators import Generator, Latent
@@ -19,6 +17,7 @@ from limner.prompt import parse
 from limner.tasks._checks import file_hash
 from limner.tasks._generators import GENERATORS, Wanted, begun_at, colours, usual
 from limner.tasks._judges import Bench, check_named, named
+from limner.tasks._recipe import recipe_of, told
 from limner.tasks._schedule import stages
 
 __all__ = ["Opened", "Plan", "check_plan", "opened"]
@@ -102,17 +101,8 @@ def opened(plan: Plan) -> Opened:
     generator = kind.make(wanted)
     begin = None if start is None else begun_at(generator, plan.generator, start)
     clips = [replace(open_clip(name), judges_in=dtype) for name in plan.clip]
-    recipe = {
-        "task": "paint",
-        "arguments": asdict(plan),
-        "model": None if model is None else _told(plan.model, model.fingerprint),
-        "clips": [_told(name, clip.fingerprint) for name, clip in zip(plan.clip, clips)],
-        "files": files,
-        "precision": plan.precision,
-        "device": "cpu",
-        "limner": limner.__version__,
-        "torch": torch.__version__,
-    }
+    recipe = recipe_of("paint", asdict(plan), model, precision=plan.precision)
+    recipe |= {"clips": [told(clip) for clip in clips], "files": files}
     views = (plan.views, plan.views_at_once, kind.camera)
     return Opened(generator, Bench(clips, *views, start, mask, palette), begin, recipe)
 
@@ -126,10 +116,6 @@ def _files_of(plan: Plan) -> list[str]:
         if phrase.picture is not None
     ]
     return sorted({*phrases, *(name for name in (plan.start, plan.mask) if name is not None)})
-
-
-def _told(name: str | None, fingerprint: str) -> dict[str, str | None]:
-    return {"name": name, "fingerprint": fingerprint}
 
 
 def _shape(plan: Plan) -> tuple[int, int]:

@@ -17,9 +17,8 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
-    from limner.models.clip import Clip
     from limner.picture import Picture
-    from limner.tasks._editing import Model, Order, Usual
+    from limner.tasks._editing import Order, Usual
 
 __all__ = ["Edited", "again", "edit"]
 
@@ -206,9 +205,7 @@ def _mask(name: str | Path, picture: Tensor) -> Tensor:
 
 
 def _recipe(order: Order, method: str, picture: str, mask: str | None) -> dict[str, Any]:
-    import torch
-
-    import limner
+    from limner.tasks._recipe import recipe_of, told
 
     arguments = {
         "picture": picture,
@@ -223,20 +220,6 @@ def _recipe(order: Order, method: str, picture: str, mask: str | None) -> dict[s
         "clip": [clip.name for clip in order.clips],
         "model": None if order.model is None else order.model.name,
     }
-    return {
-        "task": "edit",
-        "arguments": arguments,
-        "model": None if order.model is None else _told(order.model),
-        "clips": [_told(clip) for clip in order.clips],
-        "files": {name: file_hash(name) for name in (picture, mask) if name is not None},
-        "precision": "float32",
-        "device": "cpu",
-        "limner": limner.__version__,
-        "torch": torch.__version__,
-        "batch": [0, 1],
-        "sample": 0,
-    }
-
-
-def _told(network: Model | Clip) -> dict[str, str]:
-    return {"name": network.name, "fingerprint": network.fingerprint}
+    files = {name: file_hash(name) for name in (picture, mask) if name is not None}
+    own = {"clips": [told(clip) for clip in order.clips], "files": files}
+    return recipe_of("edit", arguments, order.model) | own | {"batch": [0, 1], "sample": 0}

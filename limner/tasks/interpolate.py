@@ -46,7 +46,7 @@ def interpolate(
         steps: of each inversion; see invert
         film: a .gif or .mp4 to write of the frames
         model: the generator's model: "embedded", a folder or a hub id
-        watch: called after each inversion and each frame with a Progress; raise in it to stop
+        watch: called after each frame with a Progress; raise in it to stop
 
     Raises BadInput when an argument, a picture, a file or the model is not usable.
     """

@@ -55,6 +55,8 @@ class World:
             sometimes in material or style. CLIP learns from such what the words mean.
         dressed: share of the plain scenes that are given a material or a style all the same; the
             world's own scenes have one in a fifth of all pictures.
+        alone: share of the scenes that are made to hold one thing by itself, beside the half that
+            do so anyway.
         font: Noto Color Emoji; looked for on the system when not given. Without it only the
             shapes are drawn: ``shapes_only`` is then true.
     """
@@ -67,6 +69,7 @@ class World:
         split: str = "train",
         twins: int = 1,
         dressed: float = 0.0,
+        alone: float = 0.0,
         font: Path | None = None,
     ) -> None:
         if vocabulary not in ("core", "full"):
@@ -75,9 +78,11 @@ class World:
             raise BadInput(f"a split is train, held_out or all, not {split!r}")
         if twins < 1:
             raise BadInput(f"twins {twins}: give 1 (every picture its own scene) or more")
-        if not 0 <= dressed <= 1:
-            raise BadInput(f"dressed {dressed}: give a share from 0 to 1")
-        self.seed, self.split, self.twins, self.dressed = seed, split, twins, dressed
+        for name, part in (("dressed", dressed), ("alone", alone)):
+            if not 0 <= part <= 1:
+                raise BadInput(f"{name} {part}: give a share from 0 to 1")
+        self.seed, self.split, self.twins = seed, split, twins
+        self.dressed, self.alone = dressed, alone
         self.font = font or _sprites.find_font()
         self.shapes_only = self.font is None
         glyphs = () if self.shapes_only else words.glyph_nouns(vocabulary)
@@ -121,6 +126,8 @@ class World:
         ground = "plain" if rng.random() < 0.2 else str(rng.choice(grounds[1:]))
         style = str(rng.choice(list(words.STYLES))) if rng.random() < 0.09 else None
         kind = rng.random()
+        if self.alone and rng.random() < self.alone:
+            kind = 1.0
         if kind < 0.42:
             relation, things = self._relation(rng, ground)
             return Scene(things, relation, 1, ground, style)

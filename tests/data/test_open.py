@@ -121,7 +121,9 @@ def test_a_world_takes_its_own_options():
     assert np.array_equal(
         twins.batch([6])[0], world(World(3, vocabulary="full", twins=4), 128).batch([6])[0]
     )
-    with pytest.raises(BadInput, match="no 'wins': it takes vocabulary, split, twins, dressed"):
+    with pytest.raises(
+        BadInput, match="no 'wins': it takes vocabulary, split, twins, dressed, alone"
+    ):
         open_data("world:scenes?wins=4")
     with pytest.raises(BadInput, match="twins='four' of world scenes: give a whole number"):
         open_data("world:scenes?twins=four")

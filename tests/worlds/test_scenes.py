@@ -55,6 +55,17 @@ def test_as_many_scenes_are_dressed_as_asked():
         World(dressed=2.0)
 
 
+def test_as_many_scenes_hold_one_thing_alone_as_asked():
+    def share(alone):
+        scenes = World(seed=3, alone=alone).draw(range(400)).scenes
+        return np.mean([len(s.things) == s.count == 1 for s in scenes])
+
+    own = share(0.0)
+    assert abs(share(0.5) - (own + 0.5 * (1 - own))) < 0.07 and share(1.0) == 1
+    with pytest.raises(BadInput, match=r"alone -0\.1: give a share"):
+        World(alone=-0.1)
+
+
 def test_boxes_are_the_masks_extents_and_maps_their_nouns():
     for row, scene in enumerate(BATCH.scenes):
         copies = list(scene.things) * scene.count
