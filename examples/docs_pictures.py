@@ -40,8 +40,11 @@ PAINTED = (
 )
 
 
-def sheet(name: str, pictures: list[Picture], labels: list[str], columns: int) -> None:
-    print(grid(pictures, columns=columns, labels=labels).save(FOLDER / name))
+def sheet(
+    name: str, pictures: list[Picture], labels: list[str], columns: int, recipe: bool = True
+) -> None:
+    made = grid(pictures, columns=columns, labels=labels)
+    print(made.save(FOLDER / name, recipe=recipe))
 
 
 def readme() -> None:
@@ -95,7 +98,8 @@ def edit() -> None:
         if method == "layer":
             pictures += [from_uint8(each.layer[..., 3:].repeat(3, 2)) for each in edited]
             labels += ["its opacity"] * len(texts)
-        sheet(f"edit-{method}.png", pictures, labels, len(texts))
+        # The recipes of edits name files of the machine that this runs on.
+        sheet(f"edit-{method}.png", pictures, labels, len(texts), recipe=False)
 
 
 def scenes() -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from limner.models._open import open_model
     from limner.models.clip import open_clip
     from limner.picture import Picture, grid, load
+    from limner.tasks.adapt import adapt
     from limner.tasks.arithmetic import arithmetic
     from limner.tasks.classify import classify
     from limner.tasks.describe import describe
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from limner.tasks.interpolate import interpolate
     from limner.tasks.invert import invert
     from limner.tasks.mix import mix
+    from limner.tasks.modifiers import modifiers
     from limner.tasks.paint import paint
     from limner.tasks.rank import rank
     from limner.tasks.replay import replay
@@ -34,6 +36,7 @@ __all__ = [
     "BadInput",
     "LimnerError",
     "Picture",
+    "adapt",
     "arithmetic",
     "classify",
     "describe",
@@ -44,6 +47,7 @@ __all__ = [
     "invert",
     "load",
     "mix",
+    "modifiers",
     "open_clip",
     "open_model",
     "paint",
@@ -53,6 +57,7 @@ __all__ = [
 
 _HOMES = {
     "Picture": "limner.picture",
+    "adapt": "limner.tasks.adapt",
     "arithmetic": "limner.tasks.arithmetic",
     "classify": "limner.tasks.classify",
     "describe": "limner.tasks.describe",
@@ -63,6 +68,7 @@ _HOMES = {
     "invert": "limner.tasks.invert",
     "load": "limner.picture",
     "mix": "limner.tasks.mix",
+    "modifiers": "limner.tasks.modifiers",
     "open_clip": "limner.models.clip",
     "open_model": "limner.models._open",
     "paint": "limner.tasks.paint",

@@ -10,13 +10,16 @@ import typer
 
 from limner._cli_flags import command
 from limner._cli_pictures import Out, Preview, Recipe, previews, target, write_one
-from limner._cli_show import Json, bar
+from limner._cli_show import Json, bar, say
+from limner.tasks import Stopped
 from limner.tasks.arithmetic import arithmetic
 from limner.tasks.interpolate import interpolate
 from limner.tasks.invert import invert
 from limner.tasks.mix import mix
 
 __all__ = ["register"]
+
+STOPPED = 130  # the exit status of what Ctrl-C has ended
 
 
 def register(app: typer.Typer) -> None:
@@ -67,13 +70,20 @@ def _invert(
     preview: Preview = False,
     recipe: Recipe = True,
     json: Json = False,
-) -> None:
+) -> int:
     place, began = target(output, f"{_stem(said['picture'])} inverted"), time.perf_counter()
+    quality, line = None, None
     with bar("inverting") as report, previews(place if preview else None, report) as watch:
-        found = invert(**said, watch=watch)
-    beside = {"psnr": found.psnr, "latent": said["save"]}
-    line = f"{place}\t{found.psnr:.1f} dB"
-    write_one(found.picture, place, recipe=recipe, json=json, began=began, beside=beside, line=line)
+        try:
+            found = invert(**said, watch=watch)
+            picture, quality, line = found.picture, found.psnr, f"{place}\t{found.psnr:.1f} dB"
+        except Stopped as stop:
+            (picture,) = stop.pictures
+    beside = {"psnr": quality, "latent": said["save"]}
+    write_one(picture, place, recipe=recipe, json=json, began=began, beside=beside, line=line)
+    if quality is None:
+        say("stopped early: what was nearest by then is kept", "yellow")
+    return STOPPED if quality is None else 0
 
 
 def _interpolate(

@@ -1,4 +1,8 @@
-"""`limner measure …`: how good it is, in numbers."""
+"""`limner measure …`: how good it is, in numbers. Here, of the models that paint.
+
+`_cli_measure_clip.py` has those of CLIPs, `_cli_measure_search.py` those of searches and edits. A
+new measure is a function and its line in its file's MEASURES.
+"""
 
 from __future__ import annotations
 
@@ -8,42 +12,30 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from limner import (
+    _cli_measure_adapt,
+    _cli_measure_clip,
+    _cli_measure_faces,
+    _cli_measure_search,
+)
+from limner._cli_measure_flags import Clip, Count, Keep, Measure, Model, Seed, Vocabulary, rows
 from limner._cli_show import Json, bar, print_json, say
 from limner.errors import BadInput
 
 if TYPE_CHECKING:
-    from limner.measures._share import Share
     from limner.measures.compose import Report
 
 __all__ = ["register"]
-
-Model = Annotated[str, typer.Option("--model", help="embedded, a folder or a hub id.")]
-Clip = Annotated[str, typer.Option("--clip", help="embedded, or a CLIPModel's folder or hub id.")]
-Count = Annotated[int, typer.Option("--count", help="How many pictures.")]
-Seed = Annotated[int, typer.Option("--seed", help="Of the painting, or of the world.")]
-Vocabulary = Annotated[str, typer.Option("--vocabulary", help="The world's words: core or full.")]
-Keep = Annotated[
-    Path | None,
-    typer.Option(
-        "-o",
-        "--output",
-        metavar="FOLDER",
-        help="Keep the pictures: none is painted twice.",
-    ),
-]
 
 
 def register(app: typer.Typer) -> None:
     measure = typer.Typer(no_args_is_help=True, help="How good the models are, in numbers.")
     for name, run, example in (
-        ("compose", _compose, "compose --model embedded -o painted"),
-        ("clip-score", _clip_score, "clip-score out-1.png out-2.png"),
-        ("frechet", _frechet, "frechet real-pictures painted-pictures"),
-        ("reconstruction", _reconstruction, "reconstruction --count 64"),
-        ("throughput", _throughput, "throughput --batches 1,8 --compile"),
-        ("zero-shot", _zero_shot, "zero-shot --count 500"),
-        ("retrieval", _retrieval, "retrieval --count 1000"),
-        ("agreement", _agreement, "agreement --generator vqgan --clip second -o painted"),
+        *MEASURES,
+        *_cli_measure_clip.MEASURES,
+        *_cli_measure_search.MEASURES,
+        *_cli_measure_adapt.MEASURES,
+        *_cli_measure_faces.MEASURES,
     ):
         measure.command(name, epilog=f"Example: limner measure {example}")(run)
     app.add_typer(measure, name="measure", epilog="Example: limner measure compose --count 80")
@@ -93,17 +85,11 @@ def _print_compose(found: Report) -> None:
     from limner.measures.compose import QUESTIONS
 
     typer.echo(f"{found.model}: all that a prompt names is there")
-    _rows(found.kinds, found.eye_kinds, {})
-    _rows({"in all": found.all}, {}, {})
+    rows(found.kinds, found.eye_kinds, {})
+    rows({"in all": found.all}, {}, {})
     typer.echo("\nby question")
-    _rows(found.questions, found.eye_questions, {name: q[2] for name, q in QUESTIONS.items()})
+    rows(found.questions, found.eye_questions, {name: q[2] for name, q in QUESTIONS.items()})
     typer.echo(f"\nthe eye's own error on true pictures: {found.eye_error:.1%}")
-
-
-def _rows(shares: dict[str, Share], eye: dict[str, Share], meanings: dict[str, str]) -> None:
-    for name, share in shares.items():
-        error = f"eye's error {1 - eye[name].value:5.1%}" if name in eye else ""
-        typer.echo(f"  {name:18} {share!s:28} {error:18} {meanings.get(name, '')}".rstrip())
 
 
 # ---- pictures and texts --------------------------------------------------------------------
@@ -251,123 +237,17 @@ def _throughput(
         typer.echo("\n".join(found.lines()))
 
 
-def _zero_shot(
-    clip: Clip = "embedded",
-    count: Count = 1000,
-    seed: Seed = 1,
-    vocabulary: Vocabulary = "core",
-    templates: Annotated[
-        Path | None, typer.Option("--templates", help="Sentences with {} or {a}, one a line.")
-    ] = None,
-    ensemble: Annotated[
-        bool, typer.Option("--ensemble", help="A label is its sentences' mean, not the best one.")
-    ] = False,
-    json: Json = False,
-) -> None:
-    """How often CLIP names the object of an unseen scene, among all objects of the world."""
-    from limner.measures.zero_shot import zero_shot
-    from limner.prompt import read_templates
-
-    said = read_templates(templates) if templates else None
-    with bar("looking") as report:
-        found = zero_shot(
-            clip,
-            count=count,
-            seed=seed,
-            vocabulary=vocabulary,
-            templates=said,
-            ensemble=ensemble,
-            watch=report,
-        )
-    parts = {"named": found.named, "bare": found.bare, "coloured": found.coloured}
-    if json:
-        told = {name: share.told() for name, share in parts.items()}
-        print_json(told | {"confused": found.confused, "clip": found.clip})
-        return
-    _rows(parts, {}, {"bare": "no material or style", "coloured": "shapes, with their colour"})
-    for shown, named, times in found.confused:
-        typer.echo(f"  {times:4} × {shown} taken for {named}")
-
-
-def _retrieval(
-    clip: Clip = "embedded",
-    count: Count = 1000,
-    seed: Seed = 1,
-    vocabulary: Vocabulary = "core",
-    json: Json = False,
-) -> None:
-    """How often CLIP finds the right caption, and the right picture, among unseen scenes."""
-    from limner.measures.retrieval import retrieval
-
-    with bar("looking") as report:
-        found = retrieval(clip, count=count, seed=seed, vocabulary=vocabulary, watch=report)
-    parts = {"caption": found.text, "caption, five": found.text_five, "picture": found.picture}
-    if json:
-        print_json({name: share.told() for name, share in parts.items()} | {"clip": found.clip})
-        return
-    _rows(parts, {}, {"caption, five": "among the first five"})
-
-
-# ---- search --------------------------------------------------------------------------------
-
-
-def _agreement(
-    generator: Annotated[
-        str, typer.Option("--generator", help="What paints: a generator of limner paint.")
-    ] = "vqgan",
-    count: Annotated[int, typer.Option("--count", help="So many of the held-out prompts.")] = 50,
-    clip: Annotated[
-        str | None, typer.Option("--clip", help="The CLIPs that are followed; limner's own.")
-    ] = None,
-    judge_by: Annotated[
-        str | None, typer.Option("--judge-by", help="The CLIP that judges; one not followed.")
-    ] = None,
-    judge_followed: Annotated[
-        bool, typer.Option("--judge-followed", help="Let a CLIP judge that was followed.")
-    ] = False,
-    steps: Annotated[
-        int | None, typer.Option("--steps", help="Of each search; the generator's usual number.")
-    ] = None,
-    views: Annotated[
-        int | None, typer.Option("--views", help="In each step; the generator's usual number.")
-    ] = None,
-    seed: Seed = 0,
-    output: Keep = None,
-    json: Json = False,
-) -> None:
-    """How often a CLIP that the search never saw finds paintings nearer to their words than scenes.
-
-    Held-out prompts, each beside 20 random scenes of its own; the CLIPs that were followed, and the
-    world's true pictures, are reported beside it.
-    """
-    from limner.measures.agreement import SCENES, agreement
-
-    with bar("painting") as report:
-        found = agreement(
-            generator=generator,
-            count=count,
-            clip=clip,
-            judge_by=judge_by,
-            judge_followed=judge_followed,
-            steps=steps,
-            views=views,
-            seed=seed,
-            folder=output,
-            watch=report,
-        )
-    if json:
-        print_json(found.told())
-        return
-    typer.echo(f"{found.painter}: paintings nearer to their words than {SCENES} random scenes")
-    for role, look in [("held out", found.held_out), *(("followed", e) for e in found.followed)]:
-        true = f"mean cosine {look.cosine:.3f}, true pictures {look.truth.value:.1%}"
-        typer.echo(f"  {role:9} {look.clip:18} {look.above!s:28} {true}")
-    if found.seconds is not None:
-        typer.echo(f"{found.seconds:.1f} s for a painting")
-
-
 def _numbers(text: str) -> list[int]:
     try:
         return [int(part) for part in text.split(",")]
     except ValueError:
         raise BadInput(f"--batches {text!r}: give whole numbers, such as 1,8") from None
+
+
+MEASURES: tuple[Measure, ...] = (
+    ("compose", _compose, "compose --model embedded -o painted"),
+    ("clip-score", _clip_score, "clip-score out-1.png out-2.png"),
+    ("frechet", _frechet, "frechet real-pictures painted-pictures"),
+    ("reconstruction", _reconstruction, "reconstruction --count 64"),
+    ("throughput", _throughput, "throughput --batches 1,8 --compile"),
+)

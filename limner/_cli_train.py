@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import time
 from collections.abc import Callable
@@ -46,7 +47,27 @@ _EXAMPLES = {
     "autoencoder": "limner train autoencoder --data my-pictures -o runs/vae",
     "vqgan": "limner train vqgan --data world:scenes --start embedded -o runs/vqgan",
     "stylegan": "limner train stylegan --data world:faces --pixels 64 -o runs/stylegan",
+    "biggan": "limner train biggan --data 'world:scenes?alone=1' --pixels 64 -o runs/biggan",
+    "mapper": 'limner train mapper "a smiling face" -o runs/smiling',
+    "directions": "limner train directions -o runs/directions",
+    "identity": "limner train identity --data world:faces --pixels 64 -o runs/identity",
+    "attributes": (
+        "limner train attributes --data 'world:faces?styled=0.4' --pixels 64 -o runs/attributes"
+    ),
     "diffusion": "limner train diffusion --data world:scenes --clip runs/clip/model -o runs/words",
+}
+
+# Recipes that read no data: which of the flags they leave out, and their own usual values.
+_DATALESS: dict[str, tuple[set[str], dict[str, Any]]] = {
+    "mapper": (
+        {"data", "pixels"},
+        {"steps": 300, "batch_size": 4, "learning_rate": 0.05, "warmup_steps": 10},
+    ),
+    "directions": (
+        {"data", "pixels", "steps", "batch_size", "learning_rate", "warmup_steps", "decay", "ema"}
+        | {"precision", "save_every", "preview_every", "seed"},
+        {},
+    ),
 }
 
 
@@ -63,7 +84,10 @@ class _Recipes(TyperGroup):
         app.callback()(lambda: None)  # a group even with one command
         left_out = ("data", "run", "plan", "watch")
         recipe = find("training", cmd_name)
-        command(app, recipe, _runner(cmd_name), example=_EXAMPLES[cmd_name], without=left_out)
+        run = _runner(cmd_name)
+        if cmd_name in _DATALESS:
+            run = _dataless(run, *_DATALESS[cmd_name])
+        command(app, recipe, run, example=_EXAMPLES[cmd_name], without=left_out)
         return typer.main.get_group(app).get_command(ctx, cmd_name)
 
 
@@ -103,19 +127,41 @@ def _runner(name: str) -> Callable[..., int | None]:
     return run
 
 
+def _dataless(
+    run: Callable[..., int | None], left_out: set[str], usual: dict[str, Any]
+) -> Callable[..., int | None]:
+    """The same without data, and without those flags; the usual values are others."""
+    own = inspect.signature(run, eval_str=True).parameters.values()
+    kept = [each for each in own if each.name not in left_out]
+
+    def narrowed(said: dict[str, Any], **given: Any) -> int | None:
+        return run(said, None, **given)
+
+    narrowed.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [each.replace(default=usual.get(each.name, each.default)) for each in kept]
+    )
+    return narrowed
+
+
 def _train(
-    name: str, said: dict[str, Any], data: str, run: Path, plan: Plan, pixels: int, json: bool
+    name: str,
+    said: dict[str, Any],
+    data: str | None,
+    run: Path,
+    plan: Plan,
+    pixels: int,
+    json: bool,
 ) -> int | None:
     """Run a recipe to its end or until it is stopped, with a bar; 130 if it was stopped."""
     from limner.data._open import open_data
 
     first = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun started
-    source = open_data(data, size=pixels)
+    source = [] if data is None else [open_data(data, size=pixels)]
     recipe = find("training", name)
     began, last = time.monotonic(), None
     with bar(f"training {name}") if first else nullcontext(_silent) as report:
-        watched = {"watch": report} if name in ("diffusion", "stylegan") else {}
-        for last in recipe(source, run, plan, **said, **watched):
+        watched = {"watch": report} if "watch" in inspect.signature(recipe).parameters else {}
+        for last in recipe(*source, run=run, plan=plan, **said, **watched):
             report(last.step, last.steps)
     done = (run / "model").is_dir() and (last is None or last.step >= last.steps)
     if first:

@@ -15,11 +15,13 @@ import typer
 
 import limner
 from limner import (
+    _cli_adapt,
     _cli_edit,
     _cli_latents,
     _cli_look,
     _cli_measure,
     _cli_models,
+    _cli_modifiers,
     _cli_paint,
     _cli_search,
     _cli_train,
@@ -44,11 +46,13 @@ for _part in (
     _cli_search,
     _cli_edit,
     _cli_latents,
+    _cli_adapt,
     _cli_look,
     _cli_world,
     _cli_train,
     _cli_measure,
     _cli_models,
+    _cli_modifiers,
 ):
     _part.register(app)
 

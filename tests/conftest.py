@@ -1,6 +1,7 @@
 """Model folders of Stable Diffusion's layout, built by diffusers and transformers: random, tiny.
 
-They are small enough to paint with in a test, and StableDiffusionPipeline opens them.
+They are small enough to paint with in a test, and StableDiffusionPipeline opens them. And the
+command line, run in an empty folder.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -147,3 +149,59 @@ def clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )  # fmt: skip
     (folder / "preprocessor_config.json").write_text(json.dumps(seen))
     return folder
+
+
+@pytest.fixture(scope="session")
+def faces_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """faces_folder("identity" | "attributes") → what limner train writes, random and tiny."""
+    import torch
+    from transformers import ResNetConfig, ResNetForImageClassification
+
+    labels = {
+        "identity": ["direction 0", "direction 1", "direction 2"],
+        "attributes": ["smile", "domain: none", "hat", "domain: night", "beard"],
+    }
+    seen = dict(
+        image_processor_type="CLIPImageProcessor", size={"shortest_edge": 32}, do_resize=True,
+        crop_size={"height": 32, "width": 32}, do_center_crop=True, do_normalize=True, resample=3,
+        image_mean=[0.5, 0.4, 0.6], image_std=[0.5, 0.6, 0.4], do_rescale=True,
+    )  # fmt: skip
+
+    @cache
+    def get(recipe: str) -> Path:
+        torch.manual_seed(len(recipe))
+        config = ResNetConfig(
+            embedding_size=8, hidden_sizes=[8, 8, 12, 16], depths=[1, 1, 1, 1], layer_type="basic",
+            id2label=dict(enumerate(labels[recipe])),
+        )  # fmt: skip
+        network = ResNetForImageClassification(config)
+        for name, values in network.named_buffers():  # statistics, as of a training
+            if name.endswith("var"):
+                values.uniform_(0.5, 1.5)
+            elif name.endswith("mean"):
+                values.normal_(std=0.3)
+        folder = tmp_path_factory.mktemp(recipe)
+        network.save_pretrained(folder)
+        (folder / "preprocessor_config.json").write_text(json.dumps(seen))
+        (folder / "limner.json").write_text(json.dumps({"recipe": recipe, "licence": "MIT"}))
+        return folder
+
+    return get
+
+
+@pytest.fixture
+def run(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., tuple[int, str, str]]:
+    """run("generate", …) in an empty folder → exit status, stdout, stderr."""
+    from limner.cli import main
+
+    monkeypatch.chdir(tmp_path)
+
+    def go(*arguments: object) -> tuple[int, str, str]:
+        capsys.readouterr()
+        status = main([str(each) for each in arguments])
+        said = capsys.readouterr()
+        return status, said.out, said.err
+
+    return go

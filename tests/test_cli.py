@@ -18,28 +18,11 @@ import pytest
 import torch
 
 import limner
-from limner.cli import main
 from limner.picture import load, psnr
 from limner.tasks.generate import generate
 
 Get = Callable[[str], Path]
 SMALL = ("--steps", "2", "--size", "32x32")
-
-
-@pytest.fixture
-def run(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., tuple[int, str, str]]:
-    """run("generate", …) in an empty folder → exit status, stdout, stderr."""
-    monkeypatch.chdir(tmp_path)
-
-    def go(*arguments: str) -> tuple[int, str, str]:
-        capsys.readouterr()
-        status = main([str(each) for each in arguments])
-        said = capsys.readouterr()
-        return status, said.out, said.err
-
-    return go
 
 
 @pytest.fixture
@@ -334,9 +317,9 @@ print(took)
 
 def test_the_public_names() -> None:
     assert limner.__all__ == [
-        "BadInput", "LimnerError", "Picture", "arithmetic", "classify", "describe", "edit",
-        "generate", "grid", "interpolate", "invert", "load", "mix", "open_clip", "open_model",
-        "paint", "rank", "replay",
+        "BadInput", "LimnerError", "Picture", "adapt", "arithmetic", "classify", "describe",
+        "edit", "generate", "grid", "interpolate", "invert", "load", "mix", "modifiers",
+        "open_clip", "open_model", "paint", "rank", "replay",
     ]  # fmt: skip
     for name in limner.__all__:
         assert callable(getattr(limner, name))

@@ -17,6 +17,9 @@ from limner.cli import main
 sys.path.insert(0, str(Path(__file__).parent / "training"))
 from _toy import Bars, finish, start, tiny_diffusion
 
+sys.path.insert(0, str(Path(__file__).parent / "tasks"))
+from _toys import stylegan_folder
+
 TINY = "--size 32 --width 64 --layers 1 --patch 16 --vocab-size 560 --length 12".split()  # noqa: SIM905
 QUICK = "--pixels 32 --batch-size 4 --warmup-steps 1".split()  # noqa: SIM905
 
@@ -80,6 +83,20 @@ def test_autoencoder_then_diffusion(tmp_path, pictures, capsys):
     assert main([str(word) for word in said]) == 0
     with Image.open(painted) as picture:
         assert picture.size == (32, 32)
+
+
+def test_what_is_made_for_a_stylegan_reads_no_data(tmp_path, clip_folder, capsys):
+    own = ["--generator", stylegan_folder(tmp_path / "own", (4, 3)), "--clip", clip_folder]
+    for name, more in (
+        ("mapper", ["a red cat", "--steps", 2, "--views", 1]),
+        ("directions", ["--pictures", 1]),
+    ):
+        said = ["train", name, *own, *more, "-o", tmp_path / name]
+        assert main([str(word) for word in said]) == 0
+        model = tmp_path / name / "model"
+        assert capsys.readouterr().out.split() == [str(model)] and (model / "config.json").exists()
+        assert main([*[str(word) for word in said], "--data", "world:faces"]) == 2
+        assert "--data" in capsys.readouterr().err
 
 
 def test_every_recipe_has_help(capsys):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import torch
 from torch import Tensor
@@ -86,7 +86,6 @@ class _Styled:
         """The latent itself: every style has a picture."""
         return latent
 
-    @torch.enable_grad()
     def invert(
         self,
         pictures: Tensor,
@@ -94,7 +93,19 @@ class _Styled:
         steps: int = 300,
         perceptual: Callable[[Tensor], list[Tensor]] | None = None,
     ) -> Latent:
-        """The latent whose pictures are nearest to these, (b, 3, h, w) in [0, 1]; noise is zero.
+        """The latent whose pictures are nearest to these, the last of `inverting`."""
+        *_, found = self.inverting(pictures, steps=steps, perceptual=perceptual)
+        return found
+
+    def inverting(
+        self,
+        pictures: Tensor,
+        *,
+        steps: int = 300,
+        perceptual: Callable[[Tensor], list[Tensor]] | None = None,
+    ) -> Iterator[Latent]:
+        """After each step, a latent whose pictures are nearer to these, (b, 3, h, w) in [0, 1];
+        noise is zero.
 
         The projector of Karras et al. 2020, appendix D, from w̄: Adam, with the rate's ramps and
         noise on the latent in deviations of w. Pictures are compared at three scales.
@@ -107,7 +118,14 @@ class _Styled:
             raise BadInput("a picture has no z: invert it into w, w+ or styles")
         if steps < 1:
             raise BadInput(f"steps {steps}: give at least 1")
-        target = fitting(pictures, self.size).detach()
+        return self._projected(fitting(pictures, self.size).detach(), steps, perceptual)
+
+    def _projected(
+        self,
+        target: Tensor,
+        steps: int,
+        perceptual: Callable[[Tensor], list[Tensor]] | None,
+    ) -> Iterator[Latent]:
         aims = [state.detach() for state in _states(perceptual, target)]
         mean = self._of_w(self.model.w_mean[None]).float()
         spread = self._of_w(self.model.w_mean[None] + self.model.w_std).float() - mean
@@ -119,14 +137,15 @@ class _Styled:
             # one noise for all rows: a picture's outcome is the same alone and in a batch
             wild = Noise(0, [0]).normal(mean.shape[1:], step=i, purpose="invert").to(mean)
             strength = _W_NOISE * max(0.0, 1 - i / (_CALM * steps)) ** 2
-            moved = point + strength * spread.abs() * wild
-            drawn = self.render({self.kind: moved, "noise": still})
-            loss = _apart(drawn, target)
-            for state, aim in zip(_states(perceptual, drawn), aims):
-                loss = loss + (state - aim).square().sum(-1).mean(1).sum()
-            (point.grad,) = torch.autograd.grad(loss, [point])
+            with torch.enable_grad():
+                moved = point + strength * spread.abs() * wild
+                drawn = self.render({self.kind: moved, "noise": still})
+                loss = _apart(drawn, target)
+                for state, aim in zip(_states(perceptual, drawn), aims):
+                    loss = loss + (state - aim).square().sum(-1).mean(1).sum()
+                (point.grad,) = torch.autograd.grad(loss, [point])
             adam.step()
-        return {self.kind: point.detach().cpu(), "noise": still}
+            yield {self.kind: point.detach().cpu().clone(), "noise": still}
 
     def _of_w(self, w: Tensor) -> Tensor:
         """w (b, d) as this kind of latent has it."""

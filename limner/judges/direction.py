@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -64,6 +65,12 @@ class Direction:
             for label in (self.source, self.target)
         )
         return functional.normalize(target - source, dim=0)
+
+    def at(self, reference: Tensor) -> Direction:
+        """The same way from another reference; the words are not embedded again."""
+        other = copy.copy(self)
+        object.__setattr__(other, "reference", reference)
+        return other
 
     def losses(self, pictures: Tensor, noise: Noise, step: int) -> Iterator[Tensor]:
         """One part for each CLIP and each `views_at_once` views of it."""

@@ -123,8 +123,9 @@ def agreement(
     Raises BadInput when the judge was followed, or when the generator, a CLIP, the font or the
     folder cannot be used.
     """
+    from limner.tasks._checks import clip_names
     from limner.tasks._generators import usual
-    from limner.tasks.paint import MOST_STEPS, MOST_VIEWS, clip_names
+    from limner.tasks.paint import MOST_STEPS, MOST_VIEWS
 
     chosen = prompts(count)
     usual(generator)

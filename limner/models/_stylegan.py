@@ -21,19 +21,19 @@ CONFIG, GENERATOR, DISCRIMINATOR = (
 _KIND = "stylegan2"
 
 
-def write(folder: Path, generator: Generator, discriminator: Discriminator) -> None:
-    """Save both, float32."""
+def write(folder: Path, generator: Generator, discriminator: Discriminator | None) -> None:
+    """Save both, float32; a discriminator need not be there."""
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True)
-    for file, network in ((GENERATOR, generator), (DISCRIMINATOR, discriminator)):
+    networks: dict[str, Generator | Discriminator] = {GENERATOR: generator}
+    if discriminator is not None:
+        networks[DISCRIMINATOR] = discriminator
+    config: dict[str, Any] = {"model_type": _KIND}
+    for file, network in networks.items():
         state = {name: weight.contiguous() for name, weight in network.state_dict().items()}
         save_file(state, folder / file, metadata={"format": "pt"})
-    config = {
-        "model_type": _KIND,
-        "generator": asdict(generator.shape),
-        "discriminator": asdict(discriminator.shape),
-    }
+        config[Path(file).stem] = asdict(network.shape)
     (folder / CONFIG).write_text(json.dumps(config, indent=1))
 
 

@@ -102,8 +102,9 @@ def open_clip(name: str | Path = "embedded") -> Clip:
     """Opens a CLIP by name; float32, on the CPU.
 
     "embedded" describes and measures; "robust" and "second" (another tower) are judges that a
-    search may follow. Else: a folder or hub id of a transformers CLIPModel, or what `limner train
-    clip` wrote. Only safetensors are read. Raises BadInput when it is missing, pickled or broken.
+    search may follow; "faces" is such a judge for portraits, and knows nothing else. Else: a folder
+    or hub id of a transformers CLIPModel, or what `limner train clip` wrote. Only safetensors are
+    read. Raises BadInput when it is missing, pickled or broken.
     """
     own = CLIPS.get(str(name))
     folder = embedded_folder(own) if own else _folder.find_folder(name)

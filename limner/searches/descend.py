@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -41,6 +41,7 @@ def descend(
     ramp: tuple[float, float] = (0.0, 0.25),
     ema: float = 0.0,
     clip_norm: float | None = None,
+    prior: Callable[[Latent], Tensor] | None = None,
 ) -> Iterator[State]:
     """Render, ask the judge, step, constrain: one State for each of the steps 1 … `steps`.
 
@@ -52,6 +53,7 @@ def descend(
     ema:        in [0, 1): State.latent is this running average of the latents, whose first ones
                 it weighs evenly; `best` remains one that was judged
     clip_norm:  the most that a picture's gradient, of all parts together, may measure
+    prior:      latent → (b,), added to the judge's loss: what the latent itself should be like
 
     A picture whose gradient is not finite stays where it is, with a Notice.
     """
@@ -66,7 +68,7 @@ def descend(
         factor = rate * _ramped(i, steps, ramp)
         point = _below(state.memory, "point") or state.latent
         rates = {name: factor * generator.rates[name] for name in point}
-        loss, gradient = _gradient(generator, judge, point, noise, i)
+        loss, gradient = _gradient(generator, judge, prior, point, noise, i)
         finite = _finite_rows(gradient)
         _tell(finite, noise, told)
         gradient = _ready(gradient, finite, clip_norm)
@@ -109,7 +111,12 @@ def _ramped(i: int, steps: int, ramp: tuple[float, float]) -> float:
 
 @torch.enable_grad()
 def _gradient(
-    generator: Generator, judge: Judge, point: Latent, noise: Noise, step: int
+    generator: Generator,
+    judge: Judge,
+    prior: Callable[[Latent], Tensor] | None,
+    point: Latent,
+    noise: Noise,
+    step: int,
 ) -> tuple[Tensor, Latent]:
     """Loss (b,) and its gradient by each part.
 
@@ -123,8 +130,13 @@ def _gradient(
     for part in judge.losses(seen, noise, step):
         slope += torch.autograd.grad(part.sum(), seen)[0]
         loss += part.detach()
+    ends, slopes = [pictures], [slope]
+    if prior is not None:
+        own = prior(leaves)
+        loss += own.detach()
+        ends, slopes = [pictures, own], [slope, torch.ones_like(own)]
     gradients = torch.autograd.grad(
-        pictures, list(leaves.values()), slope, materialize_grads=True, allow_unused=True
+        ends, list(leaves.values()), slopes, materialize_grads=True, allow_unused=True
     )
     return loss, dict(zip(leaves, gradients))
 

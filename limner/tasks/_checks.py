@@ -1,16 +1,23 @@
-"""Checks that several tasks make before they begin."""
+"""Checks that several tasks make before they begin, and the CLIPs that are meant."""
 
 from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from limner.errors import BadInput
 
-__all__ = ["check_local", "check_unchanged", "check_whole", "check_writable", "file_hash"]
+__all__ = [
+    "check_local",
+    "check_unchanged",
+    "check_whole",
+    "check_writable",
+    "clip_names",
+    "file_hash",
+]
 
 
 def check_whole(bounds: Mapping[str, tuple[int, int, int]]) -> None:
@@ -70,3 +77,11 @@ def check_unchanged(recipe: Mapping[str, Any], *, model: object, clip: object) -
     for name, digest in dict(recipe["files"]).items():
         if file_hash(name) != digest:
             raise BadInput(f"the file {name!r} is not the one it was made from: restore it")
+
+
+def clip_names(clip: str | Sequence[str] | None) -> tuple[str, ...]:
+    """Names in a list with commas, or in several; limner's own when not given."""
+    from limner.models.embedded import judging
+
+    texts = judging() if clip is None else [clip] if isinstance(clip, str) else clip
+    return tuple(name.strip() for text in texts for name in text.split(",") if name.strip())

@@ -8,8 +8,9 @@ to 8 bits it is laid over the picture.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
@@ -27,6 +28,10 @@ from limner.judges.weighted import Weighted
 from limner.models._text_to_image import TextToImage
 from limner.models._towers import Pictures as ViT
 from limner.models.clip import Clip as Opened
+from limner.models.clip import open_clip
+from limner.models.directions import Directions
+from limner.models.mapper import Mapped
+from limner.models.stylegan import StyleGAN
 from limner.models.vqgan import Vqgan
 from limner.noise import Noise
 from limner.picture import resize
@@ -49,7 +54,7 @@ __all__ = [
     "ways",
 ]
 
-Model = TextToImage | Vqgan
+Model = TextToImage | Vqgan | StyleGAN | Mapped | Directions
 
 Report = Callable[[int, Callable[[], Tensor]], None]
 """report(step, preview), preview() the layer as it is now."""
@@ -60,14 +65,23 @@ _LIKENESS = 10.0  # weight of the mean square at strength 0; CLIP's part falls b
 
 @dataclass(frozen=True)
 class Usual:
-    """A way's settings where nothing is said."""
+    """A way's settings where nothing is said.
+
+    rounds:  how often the steps run, for a way of several parts
+    views:   0 for a way that takes none
+    opens:   what paints, if anything is opened
+    clips:   (what was opened) → names of the CLIPs; None for those of all searches
+    """
 
     steps: int
     strength: float
+    rounds: int = 1
     views: int = 16
     has_clips: bool = True
     has_source: bool = False
-    opens: Callable[[str | Path], Model] | None = None  # what paints, if anything is opened
+    has_threshold: bool = False
+    opens: Callable[[str | Path], Model] | None = None
+    clips: Callable[[Model], Sequence[str]] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +102,7 @@ class Order:
     seed: int
     clips: list[Opened]
     model: Model | None
+    threshold: float | None = None
 
     @property
     def noise(self) -> Noise:
@@ -105,13 +120,17 @@ class Order:
         small = resize(self.picture, (down, across))
         return small, None if self.mask is None else resize(self.mask, (down, across))
 
-    @property
+    @cached_property
     def patched(self) -> Opened:
-        """The first CLIP whose tower is a ViT. BadInput where there is none."""
-        for clip in self.clips:
-            if isinstance(clip.towers.pictures, ViT):
-                return clip
-        raise BadInput("none of the CLIPs is a ViT, which alone sees patches: name one (--clip)")
+        """The first CLIP whose tower is a ViT; where none that is followed is one, limner's own
+        that measures, which then says where things are and follows no words. BadInput."""
+        seeing = [clip for clip in self.clips if isinstance(clip.towers.pictures, ViT)]
+        found = seeing[0] if seeing else open_clip("embedded")
+        if not isinstance(found.towers.pictures, ViT):
+            raise BadInput(
+                "none of the CLIPs is a ViT, which alone sees patches: name one (--clip)"
+            )
+        return found
 
 
 class Way(Protocol):

@@ -13,16 +13,20 @@ from torch import Tensor
 from limner.errors import BadInput
 from limner.generators import Generator, Latent
 from limner.generators._cells import SHAPES
+from limner.generators.biggan import biggan
 from limner.generators.fourier import Fourier
 from limner.generators.grid import Grid
 from limner.generators.latent import latent
 from limner.generators.pixels import Pixels
 from limner.generators.prior_network import PriorNetwork
 from limner.generators.strokes import Strokes
+from limner.generators.stylegan import stylegan
 from limner.generators.vqgan import vqgan
 from limner.judges._views import Camera
 from limner.models._open import open_model
 from limner.models._text_to_image import TextToImage
+from limner.models.biggan import BigGAN, open_biggan
+from limner.models.stylegan import StyleGAN, open_stylegan
 from limner.models.vqgan import Vqgan, open_vqgan
 
 __all__ = ["GENERATORS", "Usual", "Wanted", "begun_at", "colours", "usual", "usual_grid"]
@@ -38,7 +42,7 @@ class Wanted:
     grid: str  # "40x40 hexagon"
     palette: Colours | None
     strokes: int
-    model: TextToImage | Vqgan | None
+    model: TextToImage | Vqgan | BigGAN | StyleGAN | None
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,7 @@ class Usual:
     judges: str = "clip"
     bounds: tuple[float, float] | None = (0.0, 1.0)
     camera: Camera = field(default_factory=Camera)
-    opens: Callable[[str], TextToImage | Vqgan] | None = None
+    opens: Callable[[str], TextToImage | Vqgan | BigGAN | StyleGAN] | None = None
 
 
 @runtime_checkable
@@ -82,12 +86,34 @@ def _vqgan(wanted: Wanted, kind: str) -> Generator:
     return vqgan(wanted.model, wanted.size, kind)
 
 
+def _biggan(kind: str) -> Usual:
+    """The sizes are its model's, which are 64 pixels for limner's own."""
+
+    def made(wanted: Wanted) -> Generator:
+        assert isinstance(wanted.model, BigGAN)
+        return biggan(wanted.model, wanted.size, kind)
+
+    return Usual(made, steps=200, size=64, bounds=None, opens=open_biggan)
+
+
+def _stylegan(kind: str, bounds: tuple[float, float] | None = None) -> Usual:
+    """The sizes are its model's, which are 64 pixels for limner's own."""
+
+    def made(wanted: Wanted) -> Generator:
+        assert isinstance(wanted.model, StyleGAN)
+        return stylegan(wanted.model, wanted.size, kind)
+
+    return Usual(made, steps=200, size=64, bounds=bounds, opens=open_stylegan)
+
+
 # CLIPDraw's views (Frans et al. 2021): 70% to 90% of the picture, tilted, nothing else. Here a side
 # is √u of the way from CLIP's to the picture's: 83% on average at twice CLIP's side.
 _CLIPDRAW = Camera(0.5, degrees=0, shift=0, perspective=0.5, flip=0, jitter=0, grain=0, chance=1)
 
 # By the name of the generator, or NAME=KIND where there are kinds of it.
 GENERATORS = {
+    "biggan": _biggan("sigmoid"),
+    "biggan=softmax": _biggan("softmax"),
     "fourier": Usual(
         lambda wanted: Fourier(wanted.size),
         steps=200,
@@ -105,6 +131,10 @@ GENERATORS = {
         bounds=None,
         camera=_CLIPDRAW,
     ),
+    "stylegan": _stylegan("w+"),
+    "stylegan=w": _stylegan("w"),
+    "stylegan=z": _stylegan("z", bounds=(-2.0, 2.0)),  # CLIP-GLaSS's (Galatolo et al. 2021)
+    "stylegan=styles": _stylegan("styles"),
     "vqgan": Usual(lambda wanted: _vqgan(wanted, "z"), steps=200, bounds=None, opens=open_vqgan),
     "vqgan=logits": Usual(
         lambda wanted: _vqgan(wanted, "logits"), steps=200, bounds=(-2.0, 2.0), opens=open_vqgan

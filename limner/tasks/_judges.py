@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -14,6 +14,7 @@ from limner.judges import Judge
 from limner.judges import clip as clip_judge
 from limner.judges._views import Camera
 from limner.judges.direction import Direction
+from limner.judges.identity import Identity
 from limner.judges.likeness import Likeness
 from limner.judges.masked import Masked
 from limner.judges.palette import Palette
@@ -23,16 +24,18 @@ from limner.judges.sparsity import Sparsity
 from limner.judges.structure import Structure
 from limner.judges.symmetry import Symmetry
 from limner.judges.weighted import Weighted
+from limner.models import faces
 from limner.models.clip import Clip
 from limner.prompt import parse
 
-__all__ = ["Bench", "Named", "check_named", "judge_of", "named"]
+__all__ = ["Bench", "Named", "check_named", "identities", "judge_of", "named"]
 
 # Each judge that can be named, and what it can be told after "=", the first of which is meant where
 # nothing is said; ... is any text.
 _HOWS: dict[str, tuple[object, ...]] = {
     "clip": ("spherical", "cosine"),
     "direction": (...,),
+    "identity": ("embedded", ...),
     "likeness": ("l2", "perceptual"),
     "palette": (),
     "saturation": (),
@@ -41,7 +44,7 @@ _HOWS: dict[str, tuple[object, ...]] = {
     "structure": (),
     "symmetry": ("horizontal", "vertical"),
 }
-_COMPARING = {"direction", "likeness", "sparsity", "structure"}
+_COMPARING = {"direction", "identity", "likeness", "sparsity", "structure"}
 _ONE = re.compile(r"\s*(\w+)\s*(?:=\s*([^:]+?)\s*)?(?::\s*([-+]?(?:\d+\.?\d*|\.\d+))\s*)?")
 
 
@@ -61,9 +64,10 @@ class Named:
 class Bench:
     """What judges are made from; each takes what it knows.
 
-    start:    the picture that the search sets out from, (1, 3, h, w), or None
-    mask:     (1, 1, h, w), 1 where pictures are judged, or None
-    palette:  colours (k, 3), or None
+    start:       the picture that the search sets out from, (1, 3, h, w), or None
+    mask:        (1, 1, h, w), 1 where pictures are judged, or None
+    palette:     colours (k, 3), or None
+    identities:  what tells people apart, by what the judge identity is told
     """
 
     clips: Sequence[Clip]
@@ -73,6 +77,7 @@ class Bench:
     start: Tensor | None
     mask: Tensor | None
     palette: Sequence[tuple[float, float, float]] | None
+    identities: Mapping[str, faces.Identity] = field(default_factory=dict)
 
 
 def named(judges: str | Sequence[str]) -> list[Named]:
@@ -92,7 +97,7 @@ def _named(text: str) -> Named:
     if hows == (...,):
         if how is None:
             raise BadInput(f"the judge {name} asks what the start shows, such as {name}=a dog")
-    elif how is not None and how not in hows:
+    elif how is not None and how not in hows and ... not in hows:
         known = ", ".join(f"{name}={each}" for each in hows) or f"{name} alone"
         raise BadInput(f"judge {name}={how}: give {known}")
     elif how is None:
@@ -113,6 +118,11 @@ def check_named(judges: Sequence[Named], *, start: bool, palette: bool) -> None:
         raise BadInput(f"the judge {compared} compares with a picture: give one with --start")
     if "palette" in names and not palette:
         raise BadInput("the judge palette knows no colours: give some with --palette")
+
+
+def identities(judges: Sequence[Named]) -> dict[str, faces.Identity]:
+    """The networks of the judges identity, opened, each once."""
+    return {each.how: faces.open_identity(each.how) for each in judges if each.name == "identity"}
 
 
 def judge_of(judges: Sequence[Named], prompt: str, bench: Bench) -> Judge:
@@ -158,6 +168,8 @@ def _comparing(named: Named, prompt: str, bench: Bench, start: Tensor) -> Judge:
             views_at_once=bench.views_at_once,
             camera=bench.camera,
         )
+    if named.name == "identity":
+        return Identity(start, bench.identities[named.how])
     if named.name == "likeness":
         perceptual = named.how == "perceptual"
         return Likeness(start, "perceptual", bench.clips[0]) if perceptual else Likeness(start)

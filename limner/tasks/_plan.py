@@ -16,7 +16,7 @@ from limner.picture import load, resize
 from limner.prompt import parse
 from limner.tasks._checks import file_hash
 from limner.tasks._generators import GENERATORS, Wanted, begun_at, colours, usual
-from limner.tasks._judges import Bench, check_named, named
+from limner.tasks._judges import Bench, check_named, identities, named
 from limner.tasks._recipe import recipe_of, told
 from limner.tasks._schedule import stages
 
@@ -103,8 +103,12 @@ def opened(plan: Plan) -> Opened:
     clips = [replace(open_clip(name), judges_in=dtype) for name in plan.clip]
     recipe = recipe_of("paint", asdict(plan), model, precision=plan.precision)
     recipe |= {"clips": [told(clip) for clip in clips], "files": files}
+    people = identities(named(plan.judge))
+    if people:
+        recipe["identities"] = [told(each) for each in people.values()]
     views = (plan.views, plan.views_at_once, kind.camera)
-    return Opened(generator, Bench(clips, *views, start, mask, palette), begin, recipe)
+    bench = Bench(clips, *views, start, mask, palette, people)
+    return Opened(generator, bench, begin, recipe)
 
 
 def _files_of(plan: Plan) -> list[str]:

@@ -223,7 +223,8 @@ class _Pass:
     def _begun(self) -> dict[str, Any]:
         """What a state's meaning depends on, as JSON gives it back."""
         recipe = self.opened.recipe
-        networks = {key: recipe[key] for key in ("model", "clips", "files")}
+        kinds = ("model", "clips", "files", "identities")
+        networks = {key: recipe[key] for key in kinds if key in recipe}
         said = asdict(self.plan) | networks | {"samples": list(self.samples)}
         plain: dict[str, Any] = json.loads(json.dumps(said))
         return plain

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -100,7 +100,7 @@ def fitted(pixels: Tensor, size: Size) -> Tensor:
 class _Projects(Protocol):
     """A generator that looks for a picture's latent step by step."""
 
-    def invert(self, pictures: Tensor, *, steps: int) -> Latent: ...
+    def inverting(self, pictures: Tensor, *, steps: int) -> Iterator[Latent]: ...
 
 
 def _encoded(generator: Generator, pictures: Tensor, steps: int, report: Report | None) -> Latent:
@@ -119,9 +119,10 @@ def _encoded(generator: Generator, pictures: Tensor, steps: int, report: Report 
 def _projected(generator: Generator, pictures: Tensor, steps: int, report: Report | None) -> Latent:
     """What the generator itself finds in so many steps."""
     assert isinstance(generator, _Projects)
-    found = generator.invert(pictures, steps=steps)
-    if report is not None:
-        report(steps, found)
+    found: Latent = {}
+    for step, found in enumerate(generator.inverting(pictures, steps=steps), 1):
+        if report is not None:
+            report(step, found)
     return found
 
 

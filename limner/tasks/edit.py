@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING, Any
 from limner.errors import BadInput
 from limner.prompt import check
 from limner.tasks import Progress, Watch
-from limner.tasks._checks import check_unchanged, check_whole, file_hash
-from limner.tasks.paint import clip_names
+from limner.tasks._checks import check_unchanged, check_whole, clip_names, file_hash
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
     from limner.picture import Picture
-    from limner.tasks._editing import Order, Usual
+    from limner.tasks._editing import Model, Order, Usual
 
 __all__ = ["Edited", "again", "edit"]
 
@@ -56,6 +55,7 @@ def edit(
     mask: str | Path | None = None,
     strength: float | None = None,
     source: str | None = None,
+    threshold: float | None = None,
     steps: int | None = None,
     views: int | None = None,
     seed: int = 0,
@@ -72,17 +72,21 @@ def edit(
         text: what is to be seen, such as "a golden cat"
         method: layer paints a layer over what the text is about (Text2LIVE); vqgan and latent
             search from the picture's own code or latent (VQGAN-CLIP); sdedit adds noise and paints
-            it away (SDEdit)
+            it away (SDEdit); stylegan, mapper and direction move a StyleGAN2's styles by search,
+            by a network trained for the text, or along what CLIP knows of each (StyleCLIP)
         mask: a picture of the same size, white where it may be edited
         strength: above 0, up to 1, how much may change; the method's usual when not given
-        source: what the text's subject looks like now, such as "a cat", for layer; found from
-            the text when not given
+        source: what the text's subject looks like now, such as "a cat", for layer and direction;
+            found from the text when not given
+        threshold: how much a style must have to do with the text to be moved, 0 to 1, for
+            direction; about the square root of their number are moved when not given
         steps: steps that run; the method's usual number when not given
         views: random views that each CLIP judges in each step
         seed: of all that is drawn at random
         clip: the CLIPs that are followed: names of limner's own, folders or hub ids, with commas
-        model: the VQGAN of vqgan, the text-to-image model of latent and sdedit: "embedded", a
-            folder or a hub id
+        model: the VQGAN of vqgan, the text-to-image model of latent and sdedit, the StyleGAN2 of
+            stylegan, the mapper of mapper, the directions or the StyleGAN2 of direction:
+            "embedded", a folder or a hub id
         watch: called after each step with a Progress; raise in it to stop
 
     Raises BadInput when an argument, a picture or a model is not usable.
@@ -93,8 +97,9 @@ def edit(
 
     chosen = way(method)
     usual = chosen.USUAL
-    _check_used(method, usual, source=source, views=views, clip=clip, model=model)
-    _check_numbers(strength, steps, views, seed)
+    given = {"source": source, "threshold": threshold, "views": views, "clip": clip, "model": model}
+    _check_used(method, usual, **given)
+    _check_numbers(strength, threshold, steps, views, seed)
     check(text, "text")
     bottom = load(picture).uint8()
     pixels = from_uint8(bottom).pixels[None]
@@ -110,8 +115,9 @@ def edit(
         steps=steps or usual.steps,
         views=views or usual.views,
         seed=seed,
-        clips=[open_clip(name) for name in clip_names(clip)] if usual.has_clips else [],
+        clips=[open_clip(name) for name in _clips(clip, usual, opened)] if usual.has_clips else [],
         model=opened,
+        threshold=threshold,
     )
     recipe = _recipe(order, method, str(picture), None if mask is None else str(mask))
 
@@ -121,7 +127,8 @@ def edit(
 
     def report(step: int, preview: Callable[[], Tensor]) -> None:
         if watch is not None:
-            watch(Progress(step, order.steps, lambda: [made(preview()).picture]))
+            total = order.steps * usual.rounds
+            watch(Progress(step, total, lambda: [made(preview()).picture]))
 
     return made(chosen.edit(order, report))
 
@@ -144,6 +151,7 @@ def again(
         mask=said["mask"],
         strength=said["strength"],
         source=said["source"],
+        threshold=said.get("threshold"),
         steps=said["steps"],
         views=said["views"],
         seed=said["seed"],
@@ -158,7 +166,8 @@ def _check_used(method: str, usual: Usual, **given: object) -> None:
     """BadInput for what the method has no use for."""
     used = {
         "source": usual.has_source,
-        "views": usual.has_clips,
+        "threshold": usual.has_threshold,
+        "views": usual.has_clips and usual.views > 0,
         "clip": usual.has_clips,
         "model": usual.opens is not None,
     }
@@ -167,9 +176,24 @@ def _check_used(method: str, usual: Usual, **given: object) -> None:
             raise BadInput(f"the method {method} takes no {name}: leave it out")
 
 
-def _check_numbers(strength: float | None, steps: int | None, views: int | None, seed: int) -> None:
+def _clips(clip: str | None, usual: Usual, opened: Model | None) -> tuple[str, ...]:
+    """Those that are named, or else the method's."""
+    if clip is None and usual.clips is not None and opened is not None:
+        return tuple(usual.clips(opened))
+    return clip_names(clip)
+
+
+def _check_numbers(
+    strength: float | None,
+    threshold: float | None,
+    steps: int | None,
+    views: int | None,
+    seed: int,
+) -> None:
     if strength is not None and not 0 < strength <= 1:
         raise BadInput(f"strength {strength}: give a number above 0, up to 1")
+    if threshold is not None and not 0 <= threshold <= 1:
+        raise BadInput(f"threshold {threshold}: give a number from 0 to 1")
     check_whole(
         {
             "steps": (1 if steps is None else steps, 1, MOST_STEPS),
@@ -205,6 +229,7 @@ def _mask(name: str | Path, picture: Tensor) -> Tensor:
 
 
 def _recipe(order: Order, method: str, picture: str, mask: str | None) -> dict[str, Any]:
+    from limner.tasks._editing import way
     from limner.tasks._recipe import recipe_of, told
 
     arguments = {
@@ -214,12 +239,14 @@ def _recipe(order: Order, method: str, picture: str, mask: str | None) -> dict[s
         "mask": mask,
         "strength": order.strength,
         "source": order.source,
+        "threshold": order.threshold,
         "steps": order.steps,
-        "views": order.views if order.clips else None,
+        "views": (order.views or None) if order.clips else None,
         "seed": order.seed,
         "clip": [clip.name for clip in order.clips],
         "model": None if order.model is None else order.model.name,
     }
     files = {name: file_hash(name) for name in (picture, mask) if name is not None}
-    own = {"clips": [told(clip) for clip in order.clips], "files": files}
+    looking = [*order.clips, *([order.patched] if way(method).USUAL.has_source else [])]
+    own = {"clips": [told(clip) for clip in dict.fromkeys(looking)], "files": files}
     return recipe_of("edit", arguments, order.model) | own | {"batch": [0, 1], "sample": 0}

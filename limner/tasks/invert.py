@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from limner.tasks import Progress, Watch
+from limner.tasks import Progress, Stopped, Watch
 from limner.tasks._checks import check_whole
 
 if TYPE_CHECKING:
@@ -49,7 +49,8 @@ def invert(
         save: a .safetensors file to write of the latent, for interpolate, mix and arithmetic
         watch: called after each step with a Progress; raise in it to stop
 
-    Raises BadInput when an argument, the picture or the model is not usable.
+    Ctrl-C after the first step raises Stopped, which holds the nearest picture so far; its latent
+    is saved. Raises BadInput when an argument, the picture or the model is not usable.
     """
     from limner.picture import load, psnr
     from limner.tasks._latent_file import Kept, latent_place, save_latent
@@ -66,14 +67,27 @@ def invert(
     recipe = recipe_of("invert", {"picture": str(picture), "steps": steps}, space, [str(picture)])
     paints = space.at(size)
 
+    latent: Latent = {}
+    reached = 0
+
     def report(step: int, best: Latent) -> None:
+        nonlocal latent, reached
+        latent, reached = best, step
         if watch is not None:
             watch(Progress(step, steps, lambda: [drawn(paints, best, recipe)]))
 
-    latent = space.inverted(target, steps, report)
+    stopped = False
+    try:
+        latent = space.inverted(target, steps, report)
+    except KeyboardInterrupt:
+        if not latent:
+            raise
+        stopped, recipe = True, recipe | {"stopped": reached}
     found = drawn(paints, latent, recipe)
     if place is not None:
         save_latent(place, Kept(space.name, space.model.fingerprint, size, latent))
+    if stopped:
+        raise Stopped([found])
     return Inverted(found, latent, psnr(found.pixels, target[0]))
 
 
@@ -85,17 +99,31 @@ def again(
     clip: str | None,
     watch: Watch | None,
 ) -> list[Picture]:
-    """The picture of a recipe once more; no CLIP had a part in it."""
+    """The picture of a recipe once more, stopped at the same step where Ctrl-C had ended it; no
+    CLIP had a part in it."""
     from limner.tasks._latents import unchanged
 
     said, model = recipe["arguments"], unchanged(recipe, model)
-    found = invert(
-        said["picture"],
-        generator=said["generator"],
-        steps=said["steps"],
-        model=model,
-        watch=watch,
-    )
+    stopped = recipe.get("stopped")
+
+    def until(progress: Progress) -> None:
+        if watch is not None:
+            watch(progress)
+        if progress.step == stopped:
+            raise KeyboardInterrupt
+
+    try:
+        found = invert(
+            said["picture"],
+            generator=said["generator"],
+            steps=said["steps"],
+            model=model,
+            watch=until,
+        )
+    except Stopped as stop:
+        if stopped is None:
+            raise
+        return stop.pictures
     return [found.picture]
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from limner.errors import BadInput
 from limner.prompt import Notice, check, parse
 from limner.tasks import Progress, Stopped, Watch
-from limner.tasks._checks import check_unchanged, check_whole, check_writable
+from limner.tasks._checks import check_unchanged, check_whole, check_writable, clip_names
 from limner.tasks.generate import size_of
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from limner.tasks._plan import Plan
     from limner.tasks._search import Painted
 
-__all__ = ["again", "clip_names", "paint"]
+__all__ = ["again", "paint"]
 
 MOST_PICTURES, MOST_STEPS, MOST_VIEWS = 1000, 10_000, 1024
 
@@ -62,7 +62,8 @@ def paint(
     Args:
         prompt: what to paint; parts have weights, and can be pictures: "a cat:2 | a dog:-1 |
             photo.png:0.5"
-        generator: what paints: a name in limner/generators, vqgan=logits too
+        generator: what paints: a name in limner/generators; vqgan=logits too, and stylegan=w,
+            stylegan=z and stylegan=styles
         judge: who judges, with weights: "clip,smooth:0.1,symmetry=vertical:0.05"; several lists
             add up; the generator's usual ones when not given
         clip: the CLIPs that are followed: names of limner's own, folders or hub ids, with commas
@@ -84,7 +85,7 @@ def paint(
         palette: colours that the generator grid paints with and the judge palette wants, such as
             "black, white, #ff8800"
         strokes: how many strokes the generator strokes has
-        model: the model that the generators latent and vqgan paint with: "embedded", a folder or
+        model: what the generators latent, vqgan and stylegan paint with: "embedded", a folder or
             a hub id
         precision: of the model, and of the CLIPs while they judge: float32, bfloat16, or auto:
             bfloat16 where it is faster
@@ -230,14 +231,6 @@ def _size(
         height, width = load(start).pixels.shape[1:]
         size = (width, height)
     return size_of(size or (usual, usual))
-
-
-def clip_names(clip: str | Sequence[str] | None) -> tuple[str, ...]:
-    """Names in a list with commas, or in several; limner's own when not given."""
-    from limner.models.embedded import judging
-
-    texts = judging() if clip is None else [clip] if isinstance(clip, str) else clip
-    return tuple(name.strip() for text in texts for name in text.split(",") if name.strip())
 
 
 def _svg_place(svg: str | Path, generator: str) -> Path:

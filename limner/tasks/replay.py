@@ -18,7 +18,7 @@ __all__ = ["Replay", "replay"]
 
 # Each of these has `again` in `limner/tasks/NAME.py`:
 # again(recipe, samples, *, model, clip, watch) -> the pictures of these sample numbers
-_TASKS = ("arithmetic", "edit", "generate", "interpolate", "invert", "mix", "paint")
+_TASKS = ("adapt", "arithmetic", "edit", "generate", "interpolate", "invert", "mix", "paint")
 
 
 @dataclass(frozen=True)
@@ -123,6 +123,7 @@ def _notes(old: dict[str, Any], new: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _fingerprints(recipe: dict[str, Any]) -> list[Any]:
-    """Of the model and the CLIPs, where there are any."""
-    networks = [recipe.get("model"), *(recipe.get("clips") or [])]
+    """Of the model, the CLIPs and who tells people apart, where there are any."""
+    others = [*(recipe.get("clips") or []), *(recipe.get("identities") or [])]
+    networks = [recipe.get("model"), *others]
     return [each.get("fingerprint") for each in networks if isinstance(each, dict)]

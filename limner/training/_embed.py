@@ -10,6 +10,7 @@ import argparse
 import json
 import shutil
 from pathlib import Path
+from typing import NamedTuple
 
 from safetensors.torch import load_file, save_file
 
@@ -44,16 +45,22 @@ terminal SNR. The folder is in Stable Diffusion's layout: `StableDiffusionPipeli
 `from_pretrained(folder)`, and so does `limner generate`."""
 
 _CLIP = """A CLIP for pictures of 64 pixels. `CLIPModel.from_pretrained(folder)` opens it; limner
-uses it to describe, classify and rank pictures, and no search ever follows it."""
+uses it to describe, classify and rank pictures and to measure. A search follows it only where it is
+named, or where no CLIP is installed that was made to be followed."""
 
 _ROBUST = """A CLIP for pictures of 64 pixels that searches follow: trained on adversarial views
 (`limner train clip --robust`), so that its gradient draws. `CLIPModel.from_pretrained(folder)`
 opens it, and so does `limner.open_clip("robust")`."""
 
 _SECOND = """A CLIP for pictures of 64 pixels with a ResNet tower, of another seed than limner's
-others, trained on adversarial views (`limner train clip --tower resnet --robust`): searches follow
-it together with "robust", as what fools one tower seldom fools another.
-`limner.open_clip("second")` opens it."""
+others, trained on adversarial views (`limner train clip --tower resnet --robust`), so that its
+gradient draws. Searches follow it: together with "robust" where that is installed, as what fools
+one tower seldom fools another; else alone. `limner.open_clip("second")` opens it."""
+
+_CLIP_FACES = """A CLIP for portraits of 64 pixels with a ResNet tower, trained on adversarial views
+(`limner train clip --tower resnet --robust`) of portraits plain and in styles: pencil sketch,
+watercolor, pixel art, zombie, night. Edits of faces follow it; no search for scenes does, since it
+has seen nothing but faces. `limner.open_clip("faces")` opens it."""
 
 _VQGAN = """A VQGAN: pictures of 128 pixels as 16x16 codes of a codebook, for VQGAN+CLIP and for
 transformers over codes. `VQModel.from_pretrained(folder)` of diffusers opens it, and so does
@@ -63,12 +70,58 @@ _STYLEGAN = """A StyleGAN2 for portraits of 64 pixels of limner's world `faces`,
 person's likeness: generator and discriminator. `limner.models.stylegan.open_stylegan()` opens it,
 for StyleCLIP, StyleGAN-NADA, inversion and style mixing."""
 
+_BIGGAN = """A BigGAN: classes and noise of each layer to pictures of single things.
+`limner.models.biggan.open_biggan()` opens it, and searches move its classes and noise."""
 
-def embed(
-    model: Path, part: str, title: str, library: str, text: str, world: str = _SCENES
-) -> None:
-    """Copy a model folder to ``limner/embedded/part`` with float16 weights and a card."""
-    target = FOLDER / part
+_IDENTITY = """A ResNet that embeds drawn portraits so that one person's lie together whatever the
+expression, pose, dress, hair and place: what the judge `identity` and the measures of edits
+compare. It tells drawn heads apart, and no living person. `ResNetForImageClassification` of
+transformers opens it with `from_pretrained(folder)`, its logits being the embedding, and so does
+`limner.models.faces.open_identity()`."""
+
+_ATTRIBUTES = """A ResNet that says what is true of a drawn portrait (smile, glasses, beard …), and
+in which style it is drawn. Trained apart from every generator and CLIP, to measure whether an edit
+did what it was asked to. `ResNetForImageClassification` of transformers opens it with
+`from_pretrained(folder)`, and so does `limner.models.faces.open_attributes()`."""
+
+
+class _Part(NamedTuple):
+    """Where a model goes, and what its card says."""
+
+    flag: str
+    folder: str
+    title: str
+    library: str
+    text: str
+    world: str
+    made_by: str
+
+
+_PARTS = (
+    _Part("words", "diffusion", "limner's words to pictures", "diffusers", _WORDS, _SCENES,
+          "limner train diffusion"),
+    _Part("clip", "clip", "limner's CLIP", "transformers", _CLIP, _SCENES, "limner train clip"),
+    _Part("clip-robust", "clip-robust", "limner's robust CLIP", "transformers", _ROBUST, _SCENES,
+          "limner train clip --robust"),
+    _Part("clip-second", "clip-second", "limner's second CLIP", "limner", _SECOND, _SCENES,
+          "limner train clip --robust, of another tower and seed"),
+    _Part("clip-faces", "clip-faces", "limner's CLIP of faces", "limner", _CLIP_FACES, _FACES,
+          "limner train clip --robust, of faces"),
+    _Part("vqgan", "vqgan", "limner's VQGAN", "diffusers", _VQGAN, _SCENES, "limner train vqgan"),
+    _Part("stylegan", "stylegan", "limner's StyleGAN2", "limner", _STYLEGAN, _FACES,
+          "limner train stylegan"),
+    _Part("biggan", "biggan", "limner's BigGAN", "limner", _BIGGAN, _SCENES,
+          "limner train biggan"),
+    _Part("identity", "identity", "limner's eye for who it is", "transformers", _IDENTITY, _FACES,
+          "limner train identity"),
+    _Part("attributes", "attributes", "limner's eye for attributes of faces", "transformers",
+          _ATTRIBUTES, _FACES, "limner train attributes"),
+)  # fmt: skip
+
+
+def embed(model: Path, part: _Part) -> None:
+    """Copy a model folder into ``limner/embedded`` with float16 weights and a card."""
+    target = FOLDER / part.folder
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(model, target)
     if (target / OWN).exists():  # a diffusion's text encoder is beside such towers, once more
@@ -87,31 +140,20 @@ def embed(
     told = target / "limner.json"
     card = json.loads(told.read_text()) if told.exists() else {}
     told.write_text(json.dumps(card | {"licence": "MIT"}, indent=1))
-    card_text = _CARD.format(title=title, library=library, text=text, world=world)
-    (target / "README.md").write_text(card_text)
+    (target / "README.md").write_text(_CARD.format(**part._asdict()))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--words", type=Path, help="RUN/model of limner train diffusion")
-    parser.add_argument("--clip", type=Path, help="RUN/model of limner train clip")
-    parser.add_argument("--clip-robust", type=Path, help="RUN/model of limner train clip --robust")
-    parser.add_argument("--clip-second", type=Path, help="of another tower and seed, --robust too")
-    parser.add_argument("--vqgan", type=Path, help="RUN/model of limner train vqgan")
-    parser.add_argument("--stylegan", type=Path, help="RUN/model of limner train stylegan")
-    given = parser.parse_args()
-    if given.words:
-        embed(given.words, "diffusion", "limner's words to pictures", "diffusers", _WORDS)
-    if given.clip:
-        embed(given.clip, "clip", "limner's CLIP", "transformers", _CLIP)
-    if given.clip_robust:
-        embed(given.clip_robust, "clip-robust", "limner's robust CLIP", "transformers", _ROBUST)
-    if given.clip_second:
-        embed(given.clip_second, "clip-second", "limner's second CLIP", "limner", _SECOND)
-    if given.vqgan:
-        embed(given.vqgan, "vqgan", "limner's VQGAN", "diffusers", _VQGAN)
-    if given.stylegan:
-        embed(given.stylegan, "stylegan", "limner's StyleGAN2", "limner", _STYLEGAN, _FACES)
+    for part in _PARTS:
+        said = f"RUN/model of {part.made_by}"
+        parser.add_argument(
+            f"--{part.flag}", dest=part.folder, metavar="FOLDER", type=Path, help=said
+        )
+    given = vars(parser.parse_args())
+    for part in _PARTS:
+        if model := given[part.folder]:
+            embed(model, part)
 
 
 if __name__ == "__main__":

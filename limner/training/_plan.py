@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from limner.errors import BadInput
 
@@ -29,6 +30,7 @@ class Plan:
     save_every: int = 200
     preview_every: int = 0  # 0: never
     seed: int = 0
+    rates: Mapping[str, float] = field(default_factory=dict)  # factors, by player; else 1
 
     def __post_init__(self) -> None:
         for name, fits, expected in (
@@ -44,6 +46,7 @@ class Plan:
             ("precision", self.precision in ("no", "bf16"), "no or bf16"),
             ("save_every", self.save_every >= 1, "at least 1"),
             ("preview_every", self.preview_every >= 0, "at least 0, which is never"),
+            ("rates", all(factor > 0 for factor in self.rates.values()), "factors of more than 0"),
             ("seed", 0 <= self.seed < 2**32, "0 to 2^32-1"),
         ):
             if not fits:

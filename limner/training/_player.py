@@ -39,8 +39,10 @@ class Player:
         )
         self.average = [p.detach().clone() for p in self.parameters]
 
-    def move(self, step: int, plan: Plan, accelerator: Accelerator) -> Tensor:
+    def move(self, step: int, plan: Plan, accelerator: Accelerator, factor: float = 1.0) -> Tensor:
         """One optimiser step on the mean gradient of all processes; returns its norm.
+
+        ``factor`` is on the plan's learning rate.
 
         A player whose recipe gave it no gradient stays where it is.
         """
@@ -52,11 +54,12 @@ class Player:
                 gradient.copy_(part.view_as(gradient))
         norm = nn.utils.clip_grad_norm_(self.parameters, plan.clip_norm)
         for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate(step, plan)
+            group["lr"] = factor * learning_rate(step, plan)
         self.optimiser.step()
         # an average over the last tenth of a young run, over 1/(1-ema) steps of an old one
         keep = min(plan.ema, (1 + step) / (10 + step))
-        torch._foreach_lerp_(self.average, [p.detach() for p in self.parameters], 1 - keep)
+        if self.average:  # torch takes no empty list
+            torch._foreach_lerp_(self.average, [p.detach() for p in self.parameters], 1 - keep)
         return norm.to(accelerator.device)
 
     def tensors(self) -> dict[str, dict[str, Tensor]]:

@@ -139,7 +139,8 @@ class _Training:
             half = torch.autocast(device, torch.bfloat16, enabled=self.plan.precision == "bf16")
             with half, _attention(device):
                 logged |= self.recipe.learn(name, batch, step, self.accelerator.backward)
-            logged[f"{name}_gradient"] = player.move(step, self.plan, self.accelerator)
+            factor = self.plan.rates.get(name, 1.0)
+            logged[f"{name}_gradient"] = player.move(step, self.plan, self.accelerator, factor)
         values = torch.stack([value.detach().float() for value in logged.values()])
         means = self.accelerator.reduce(values, "mean").tolist()
         metrics: dict[str, float] = dict(zip(logged, means, strict=True))

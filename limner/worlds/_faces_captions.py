@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
-from limner.worlds._faces_face import Face, age_group, expression
+from limner.worlds._faces_face import WORDS, Face, age_group, expression
 from limner.worlds._vocabulary import with_article
 
 __all__ = ["CHOICES", "canonical", "held_out", "phrasings"]
@@ -43,6 +43,18 @@ _EARRINGS = {"studs": "stud earrings", "hoops": "hoop earrings", "drops": "drop 
 _SHAPES = {"heart": "a heart-shaped face"}
 _EARS_HIDDEN = ("afro", "bob", "straight", "wavy")
 _MOODS = {"sad": "looking sad", "surprised": "looking surprised", "smiling": "smiling"}
+_OPENINGS = {  # style → what stands before the person; where that is nothing, the style comes last
+    "pencil sketch": ("a pencil sketch of ", "a sketch of ", ""),
+    "watercolor": ("a watercolor of ", "a watercolor portrait of ", ""),
+    "pixel art": ("pixel art of ", "a pixel art portrait of ", ""),
+}
+_COARSE = ("eyes", "eyebrows", "earrings", "ears", "nose")  # smaller than what pixel art shows
+_HUES = {
+    hue
+    for name, hues in WORDS.items()
+    if name.endswith("colour") or name in ("skin", "lipstick", "eye_shadow")
+    for hue in hues
+}
 
 
 def _noun(face: Face) -> str:
@@ -118,20 +130,44 @@ def _worn(face: Face) -> str:
     return "" if face.hat == "none" else with_article(f"{face.hat_colour} {face.hat}")
 
 
-def canonical(face: Face) -> str:
-    """The plainest phrasing: who it is, hair, beard and glasses, hat, mood."""
-    words = f"a portrait of {with_article(_noun(face))}"
-    told = list(_first(face))
-    if told:
+def _in_style(words: str, style: str | None) -> str:
+    """What of a phrase can be seen in a style: all, some or nothing of it."""
+    if style == "zombie" and words.endswith(" skin"):
+        return "green skin"
+    if style == "pixel art" and words.endswith(_COARSE):
+        return ""
+    if style != "pencil sketch":
+        return words
+    grey = " ".join(word for word in words.split() if word not in _HUES)
+    if grey in ("skin", "hair", "eyes"):
+        return ""
+    article, _, rest = grey.partition(" ")
+    return with_article(rest) if article in ("a", "an") else grey
+
+
+def _seen(told: Iterable[str], style: str | None) -> list[str]:
+    return [seen for words in told if (seen := _in_style(words, style))]
+
+
+def _person(face: Face, style: str | None) -> str:
+    """``young woman``, ``young zombie woman``."""
+    *group, noun = _noun(face).split()
+    return " ".join([*group, "zombie", noun] if style == "zombie" else [*group, noun])
+
+
+def canonical(face: Face, style: str | None = None) -> str:
+    """The plainest phrasing: style, who it is, hair, beard and glasses, hat, mood."""
+    words = _OPENINGS.get(style or "", ("a portrait of ",))[0] + with_article(_person(face, style))
+    if told := _seen(_first(face), style):
         words += f" with {_listed(told)}"
     if face.hat != "none":
-        words += f" wearing {_worn(face)}"
-    mood = _MOODS.get(expression(face))
-    return f"{words}, {mood}" if mood else words
+        words += f" wearing {_in_style(_worn(face), style)}"
+    after = [_MOODS.get(expression(face), ""), "at night" if style == "night" else ""]
+    return ", ".join(filter(None, [words, *after]))
 
 
-def _phrasing(face: Face, choices: Sequence[float]) -> str:
-    """One other way to say it, chosen by ``CHOICES`` numbers in [0, 1)."""
+def _phrasing(face: Face, choices: Sequence[float], style: str | None, turn: float) -> str:
+    """One other way to say it, chosen by ``CHOICES`` numbers in [0, 1), and one for the style."""
     left = iter(choices)
     told = [words for words in _first(face) if next(left) < 0.85]
     told += [words for words in _more(face) if next(left) < 0.22]
@@ -145,30 +181,50 @@ def _phrasing(face: Face, choices: Sequence[float]) -> str:
     after = [mood] if mood != "with a neutral expression" or turned < 0.3 else []
     gaze = list(_gaze(face)) if turned < 0.4 else []
     place = [_place(face)] if placed < 0.4 else []
+    told, worn, place = (_seen(each, style) for each in (told, worn, place))
+    noun = _person(face, style)
     if form < 0.2:  # a list of what is seen
-        return ", ".join([_noun(face), *told, *worn, *after, *gaze, *place])
-    noun = _noun(face)
+        return ", ".join([noun, *told, *worn, *after, *gaze, *place, *_last(style)])
     if form < 0.4 and mood == "smiling":
         noun, after = f"smiling {noun}", []
     opening = "a portrait of " if form < 0.6 else "a drawing of " if form < 0.7 else ""
+    if style in _OPENINGS:
+        opening = _OPENINGS[style][int(turn * len(_OPENINGS[style]))]
+    elif style == "zombie" and turn < 0.3:
+        noun = "smiling zombie" if noun.startswith("smiling") else "zombie"
     words = opening + with_article(noun)
     if told:
         words += f" with {_listed(told)}"
     if worn:
         words += f" wearing {_listed(worn)}"
-    return ", ".join([words, *after, *gaze, *place])
+    last = [] if style in _OPENINGS and opening else _last(style)
+    return ", ".join([words, *after, *gaze, *place, *last])
 
 
-def phrasings(face: Face, choices: Sequence[Sequence[float]]) -> list[str]:
-    """The canonical caption first, then one for each row of ``CHOICES`` numbers in [0, 1)."""
-    return [canonical(face), *(_phrasing(face, row) for row in choices)]
+def _last(style: str | None) -> list[str]:
+    """A style's name where it ends a caption; a zombie was named at the beginning."""
+    return [] if style in (None, "zombie") else ["at night" if style == "night" else style]
+
+
+def phrasings(
+    face: Face,
+    choices: Sequence[Sequence[float]],
+    style: str | None = None,
+    turns: Sequence[float] | None = None,
+) -> list[str]:
+    """The canonical caption first, then one for each row of ``CHOICES`` numbers in [0, 1), and each
+    of ``turns``, in [0, 1) too, which choose how the style is named."""
+    turns = [0.0] * len(choices) if turns is None else turns
+    rows = zip(choices, turns, strict=True)
+    return [canonical(face, style), *(_phrasing(face, row, style, turn) for row, turn in rows)]
 
 
 def held_out(face: Face) -> bool:
     """Whether the face's combination of attributes is kept from training: one in ten.
 
     What counts is told in the canonical caption: who it is, the hair, whether there are glasses,
-    and the mood. So no caption is shared between what is trained on and what is not.
+    and the mood. So no canonical caption is shared between what is trained on and what is not,
+    but where a pencil sketch hides the hair's colour.
     """
     told = (_noun(face), _hair(face), str(face.glasses != "none"), expression(face))
     return hashlib.sha256("|".join(told).encode()).digest()[0] % 10 == 0

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from limner.errors import BadInput
 from limner.worlds import _faces_features as features
 from limner.worlds import _faces_skin as skins
 from limner.worlds import _faces_things as things
 from limner.worlds._faces_clothes import clothes
+from limner.worlds._faces_drawn import STYLES, drawn
 from limner.worlds._faces_face import Face
 from limner.worlds._faces_hair import Hair
 from limner.worlds._faces_head import Head
@@ -17,10 +19,22 @@ from limner.worlds._faces_rooms import ground
 __all__ = ["landmarks", "paint"]
 
 
-def paint(face: Face) -> tuple[np.ndarray, np.ndarray]:
-    """The picture uint8 (128, 128, 3) and its parts uint8 (128, 128), numbers as in ``PARTS``."""
+def paint(face: Face, style: str | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """The picture uint8 (128, 128, 3) and its parts uint8 (128, 128), numbers as in ``PARTS``.
+
+    In one of ``STYLES`` where it is named; the parts are the same in any.
+    """
+    if style not in (None, *STYLES):
+        raise BadInput(f"a face is drawn as {', '.join(STYLES)} or in no style, not {style!r}")
+    canvas = _painted(face, zombie=style == "zombie")
+    picture = canvas.finished()
+    return (drawn(picture, canvas.parts, style, face.grain) if style else picture), canvas.parts
+
+
+def _painted(face: Face, *, zombie: bool) -> Canvas:
+    """Layer by layer, from the background to the hat."""
     canvas, head = Canvas(ground(face)), Head(face)
-    skin = skins.Skin(face, head)
+    skin = skins.Skin(face, head, zombie=zombie)
     hair = Hair(face, head, skin, things.below_hat(head, face))
     far = 1 if face.yaw > 0 else -1  # the ear that the head may hide
     turned = abs(face.yaw) > 0.15
@@ -52,7 +66,7 @@ def paint(face: Face) -> tuple[np.ndarray, np.ndarray]:
     if not turned:
         things.earrings(canvas, head, face, far)
     things.hat(canvas, head, face, skin.light)
-    return canvas.finished(), canvas.parts
+    return canvas
 
 
 def landmarks(face: Face) -> dict[str, tuple[int, int]]:

@@ -33,19 +33,27 @@ TONES = {  # sRGB in full, frontal light
     "brown": (160, 107, 74),
     "dark": (120, 79, 58),
 }
+_ROTTEN = np.array((146.0, 182, 112))  # a zombie's skin, the palest one
 _LIGHT = (-0.46, -0.50, 0.73)  # from the upper left, a little in front
+_SUNKEN = np.array((0.10, 0.09, 0.16))  # what a zombie's sockets leave of the light
 _SIDES = (-1, 1)
 
 
 class Skin:
-    """A skin tone under this head's light."""
+    """A skin tone under this head's light; a zombie's is green, as dark as its own was."""
 
-    def __init__(self, face: Face, head: Head) -> None:
+    def __init__(self, face: Face, head: Head, *, zombie: bool = False) -> None:
+        self.zombie = zombie
         self.base = np.array(TONES[face.skin], float)
         self.dark = self.base * (0.68, 0.55, 0.51)
         self.line = self.base * (0.52, 0.36, 0.32)
         self.pale = mix(self.base, np.array((255.0, 244, 226)), 0.42)
         self.rose = mix(self.base, np.array((214.0, 72, 72)), 0.42)
+        if zombie:
+            self.base = _ROTTEN * (0.45 + 0.55 * self.base.mean() / np.mean(TONES["pale"]))
+            self.dark, self.line = self.base * (0.50, 0.54, 0.56), self.base * (0.28, 0.30, 0.32)
+            self.pale = mix(self.base, np.array((226.0, 240, 190)), 0.40)
+            self.rose = mix(self.base, np.array((96.0, 84, 110)), 0.42)
         self.shade = self.dark / self.base
         half = mix(self.dark, self.base, 0.72)
         self.table = ramp((self.dark, half, self.base, self.pale), (0.1, 0.45, 0.74, 1.0))
@@ -96,6 +104,8 @@ def front(canvas: Canvas, head: Head, face: Face, skin: Skin, ink: Ink) -> None:
     for side in _SIDES:
         socket = head.spot(13 * side, head.eyes - 1.5)
         canvas.tint(blot(socket, 11, 7.5).within(whole).thin(0.28), skin.shade)
+        if skin.zombie:
+            canvas.tint(blot(socket + (0, 1), 15, 13).within(whole), _SUNKEN)
         cheek = head.spot(16.5 * side, head.nose - 1 - 1.5 * grin)
         warm = 0.22 + 0.2 * head.child + 0.1 * grin
         canvas.paint(blot(cheek, 9, 7).within(whole).thin(warm), skin.rose)

@@ -16,12 +16,23 @@ import numpy as np
 from limner.errors import BadInput
 from limner.noise import Noise
 from limner.worlds._faces_captions import CHOICES, canonical, held_out, phrasings
+from limner.worlds._faces_drawn import STYLES
 from limner.worlds._faces_face import PARTS, Face, age_group, expression
 from limner.worlds._faces_ink import SIDE
 from limner.worlds._faces_paint import landmarks, paint
 from limner.worlds._faces_sample import DRAWS, sample
 
-__all__ = ["PARTS", "Face", "Faces", "World", "canonical", "held_out", "landmarks", "paint"]
+__all__ = [
+    "PARTS",
+    "STYLES",
+    "Face",
+    "Faces",
+    "World",
+    "canonical",
+    "held_out",
+    "landmarks",
+    "paint",
+]
 
 _OTHERS = 3  # phrasings beside the canonical one
 
@@ -33,6 +44,7 @@ class Faces:
     pictures: np.ndarray  # uint8 (b, 128, 128, 3)
     captions: list[list[str]]  # the canonical phrasing first
     faces: list[Face]
+    styles: list[str | None]  # one a picture, of ``STYLES`` or None
     landmarks: list[dict[str, tuple[int, int]]] = field(default_factory=list)  # (x, y) by name
     masks: list[np.ndarray] = field(default_factory=list)  # bool (n, 128, 128), one a part
     maps: list[np.ndarray] = field(default_factory=list)  # uint8 (128, 128): the part's number
@@ -46,6 +58,7 @@ class Faces:
         return {
             "captions": self.captions[row],
             **asdict(face),
+            "style": self.styles[row],
             "age_group": age_group(face.age),
             "expression": expression(face),
             "landmarks": spots,
@@ -59,14 +72,18 @@ class World:
     Args:
         seed: which world; pictures of two seeds have nothing in common.
         split: ``train``, ``held_out`` (the one combination in ten kept from training) or ``all``.
+        styled: share of the pictures that are drawn in one of ``STYLES``, each as often as the
+            others; with any share the people are the same.
     """
 
     nouns = PARTS[1:]  # what the numbers of a map from 1 on mean
 
-    def __init__(self, seed: int = 0, *, split: str = "train") -> None:
+    def __init__(self, seed: int = 0, *, split: str = "train", styled: float = 0.0) -> None:
         if split not in ("train", "held_out", "all"):
             raise BadInput(f"a split is train, held_out or all, not {split!r}")
-        self.seed, self.split = seed, split
+        if not 0 <= styled <= 1:
+            raise BadInput(f"styled {styled}: give a share from 0 to 1")
+        self.seed, self.split, self.styled = seed, split, styled
 
     def face(self, index: int) -> Face:
         """The face of this index, 0 or more, in this world's split."""
@@ -81,13 +98,18 @@ class World:
 
     def draw(self, indices: Sequence[int], *, annotate: bool = False) -> Faces:
         """Draw the pictures of these indices, (b,) ints of 0 or more."""
-        batch = Faces(np.empty((len(indices), SIDE, SIDE, 3), np.uint8), [], [])
-        choices = Noise(self.seed, indices).uniform((_OTHERS, CHOICES), purpose="captions")
+        batch = Faces(np.empty((len(indices), SIDE, SIDE, 3), np.uint8), [], [], [])
+        noise = Noise(self.seed, indices)
+        choices = noise.uniform((_OTHERS, CHOICES), purpose="captions")
+        styles = noise.uniform((2 + _OTHERS,), purpose="styles")
         for row, index in enumerate(indices):
             face = self.face(index)
+            styled, which, *turns = styles[row].tolist()
+            style = STYLES[int(which * len(STYLES))] if styled < self.styled else None
             batch.faces.append(face)
-            batch.captions.append(phrasings(face, choices[row].tolist()))
-            batch.pictures[row], parts = paint(face)
+            batch.styles.append(style)
+            batch.captions.append(phrasings(face, choices[row].tolist(), style, turns))
+            batch.pictures[row], parts = paint(face, style)
             if annotate:
                 batch.landmarks.append(landmarks(face))
                 batch.masks.append(parts[None] == np.arange(len(PARTS))[:, None, None])

@@ -14,10 +14,11 @@ from limner.noise import Noise
 from limner.picture import psnr
 
 sys.path.insert(0, str(Path(__file__).parent))
+from _conditioned import conditioned
 from _quantised import quantised
 from _styled import styled
 
-SIZE, OWN_SIZE = (16, 12), (16, 16)  # stylegan has one of its own
+SIZE, OWN_SIZE = (16, 12), (16, 16)  # stylegan and biggan have one of their own
 PALETTE = [(0.0, 0.0, 0.0), (1.0, 0.5, 0.25), (0.2, 0.9, 0.4)]
 
 
@@ -45,6 +46,14 @@ def member_of_stylegan(kind):
     return make
 
 
+def member_of_biggan(kind):
+    def make(size, model):
+        network = conditioned(model.dtype, 2 if size == (8, 8) else 3)
+        return find("generators", "biggan")(network, None if size == SIZE else size, kind)
+
+    return make
+
+
 MAKERS = {
     "pixels": member("pixels"),
     "fourier": member("fourier"),
@@ -60,8 +69,9 @@ MAKERS = {
         quantised(model), size, "logits"
     ),
     **{f"stylegan of {kind}": member_of_stylegan(kind) for kind in ("z", "w", "w+", "styles")},
+    **{f"biggan of {kind}": member_of_biggan(kind) for kind in ("sigmoid", "softmax")},
 }
-STYLED = [name for name in MAKERS if name.startswith("stylegan")]
+STYLED = [name for name in MAKERS if name.startswith(("stylegan", "biggan"))]
 CODED = ["grid with a palette", "vqgan", "vqgan of logits"]  # forward they do not bend, they jump
 # Where one row's arithmetic does not run through a kernel that is free to batch in another order.
 BITWISE = set(MAKERS) - {"fourier", "latent", "vqgan", "vqgan of logits", *STYLED}

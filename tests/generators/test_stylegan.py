@@ -108,3 +108,14 @@ def test_what_cannot_be_is_named(model):
     ):
         with pytest.raises(BadInput, match=words):
             call()
+
+
+def test_each_step_of_an_inversion_can_be_seen(model):
+    """The last one is the answer, and the first ones are nothing that later ones change."""
+    generator = stylegan(model)
+    pictures = Noise(5, [0]).uniform((3, 16, 16))
+    steps = [each["w+"] for each in generator.inverting(pictures, steps=6)]
+    assert len(steps) == 6
+    assert torch.equal(steps[-1], generator.invert(pictures, steps=6)["w+"])
+    first = next(generator.inverting(pictures, steps=6))["w+"]
+    assert torch.equal(steps[0], first) and not torch.equal(steps[0], steps[1])

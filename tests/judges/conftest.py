@@ -12,6 +12,7 @@ import torch
 
 from limner import open_clip
 from limner.judges._views import Camera
+from limner.models.faces import open_identity
 
 WHOLE = Camera(*[0.0] * 8)
 
@@ -24,6 +25,11 @@ def clip(clip_folder: Path):
 @pytest.fixture(scope="session")
 def clip64(clip):
     return replace(clip, towers=copy.deepcopy(clip.towers).double())
+
+
+@pytest.fixture(scope="session")
+def identity(faces_folder):
+    return open_identity(faces_folder("identity"))
 
 
 @pytest.fixture(scope="session")

@@ -43,6 +43,15 @@ def test_gradient_is_that_of_differences(clip64, total, slope, random_pictures):
     assert exact == pytest.approx(differences, rel=1e-5)
 
 
+def test_from_another_reference_it_is_the_judge_of_that(clip, total, random_pictures):
+    pictures, *other = (random_pictures(2, 36, 36, seed=k) for k in range(3))
+    first, second = (Direction([clip], each, "dog", "cat", views=2) for each in other)
+    before = total(first, pictures, NOISE)
+    assert torch.equal(total(first.at(other[1]), pictures, NOISE), total(second, pictures, NOISE))
+    assert torch.equal(total(first, pictures, NOISE), before)
+    assert first.at(other[1]).axes is first.axes
+
+
 @pytest.mark.parametrize(
     "wrong, match",
     [

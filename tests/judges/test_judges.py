@@ -17,13 +17,14 @@ from limner.prompt import Phrase
 SIZE = (41, 37)  # odd, since the last few numbers in memory may be rounded otherwise
 
 
-def makers(clip, reference):
+def makers(clip, reference, identity=None):
     """Each member, made to judge pictures of the reference's size."""
     mask = (reference[:, :1] > 0.3).float()
     return {
         "annealed": lambda member: member(Smooth(2), 9),
         "clip": lambda member: member([clip], [Phrase("a cat"), Phrase("dog", -0.3)], views=3),
         "direction": lambda member: member([clip], reference, "dog", "cat", views=3),
+        "identity": lambda member: member(reference, identity),
         "likeness": lambda member: member(reference, "perceptual", clip),
         "masked": lambda member: member(Smooth(2), mask, reference),
         "opacity": lambda member: member(Smooth(2)),
@@ -40,10 +41,10 @@ def makers(clip, reference):
 
 
 MEMBERS = list(makers(None, torch.zeros(1, 1, 1, 1)))
-OF_CLIP = ("clip", "direction", "likeness", "screen", "structure")
-PLAIN = [name for name in MEMBERS if name not in OF_CLIP]
+OF_NETWORKS = ("clip", "direction", "identity", "likeness", "screen", "structure")
+PLAIN = [name for name in MEMBERS if name not in OF_NETWORKS]
 OF_LAYERS = ("opacity", "over", "screen")
-WITH_REFERENCE = ["direction", "likeness", "masked", "over", "sparsity", "structure"]
+WITH_REFERENCE = ["direction", "identity", "likeness", "masked", "over", "sparsity", "structure"]
 every = pytest.mark.parametrize("name", MEMBERS)
 
 
@@ -60,9 +61,9 @@ def seen_by(random_pictures):
 
 
 @pytest.fixture(scope="module")
-def judge_of(clip, random_pictures):
-    reference = random_pictures(1, *SIZE, seed=8)
-    return lambda name: makers(clip, reference)[name](find("judges", name))
+def judge_of(clip, identity, random_pictures):
+    made = makers(clip, random_pictures(1, *SIZE, seed=8), identity)
+    return lambda name: made[name](find("judges", name))
 
 
 def test_are_those_of_this_page():

@@ -81,6 +81,27 @@ def test_parts_of_the_loss_add_up(toy, sphere):
     torch.testing.assert_close(four.loss, one.loss)
 
 
+def test_a_prior_adds_to_the_loss_what_the_latent_itself_should_be(toy, sphere):
+    """As a judge of the same would: here the toy's picture is its latent, squeezed."""
+    leaves = {n: part.requires_grad_() for n, part in toy.start(NOISE).items()}
+    adam = torch.optim.Adam([{"params": [leaves[n]], "lr": toy.rates[n]} for n in leaves])
+    judge = sphere(restless=0.3)
+
+    def prior(latent):
+        return 3 * latent["cells"].square().flatten(1).mean(1)
+
+    for i in range(5):
+        adam.zero_grad()
+        loss = sum(judge.losses(toy.render(leaves), NOISE, i)) + prior(leaves)
+        loss.sum().backward()
+        adam.step()
+        with torch.no_grad():
+            leaves["cells"].clamp_(-3, 3)
+    *_, end = descend(toy, judge, noise=NOISE, steps=5, ramp=(0.0, 0.0), prior=prior)
+    torch.testing.assert_close(end.latent, {n: part.detach() for n, part in leaves.items()})
+    torch.testing.assert_close(end.loss, loss.detach())
+
+
 def test_holds_one_part_at_a_time_and_renders_once_a_step(toy, sphere):
     alive, rendered = [], []
 

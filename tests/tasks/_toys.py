@@ -48,13 +48,13 @@ def linear_space(encoded: object) -> tuple[Space, Linear]:
     return Space("linear", kind, SimpleNamespace(name="toy", size=SIDE, fingerprint="f")), generator
 
 
-def stylegan_folder(folder: Path) -> Path:
-    """A random StyleGAN2 of 64 pixels with ten layers."""
+def stylegan_folder(folder: Path, channels: tuple[int, ...] = (6, 6, 5, 4, 4)) -> Path:
+    """A random StyleGAN2, usually of 64 pixels with ten layers."""
     from limner.models._stylegan import write
     from limner.nets.stylegan import Discriminator, Generator, Shape
 
     torch.manual_seed(4)
-    shape = Shape((6, 6, 5, 4, 4), width=8, mapping_layers=2)
+    shape = Shape(channels, width=8, mapping_layers=2)
     network = Generator(shape)
     with torch.no_grad():  # livelier than at birth, so that z matters to the picture
         for name, weight in network.mapping.named_parameters():

@@ -37,21 +37,6 @@ def mask(tmp_path: Path) -> Path:
     return Picture(grey).save(tmp_path / "mask.png")
 
 
-@pytest.fixture(scope="module")
-def vqgan_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from diffusers import VQModel
-
-    torch.manual_seed(3)
-    model = VQModel(
-        down_block_types=("DownEncoderBlock2D",) * 3, up_block_types=("UpDecoderBlock2D",) * 3,
-        block_out_channels=(8, 8, 16), latent_channels=4, norm_num_groups=4, num_vq_embeddings=24,
-    )  # fmt: skip
-    torch.nn.init.normal_(model.quantize.embedding.weight, std=0.3)
-    folder = tmp_path_factory.mktemp("vqgan")
-    model.save_pretrained(folder)
-    return folder
-
-
 @pytest.fixture
 def edited(sd_folder: Any, vqgan_folder: Path, clip_folder: Path, cat: Path) -> Any:
     def run(method: str = "layer", **options: Any) -> Any:
@@ -144,7 +129,8 @@ def test_a_single_word_has_a_source_too(cat: Path, clip_folder: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        (dict(method="magic"), "no method 'magic': choose one of latent, layer, sdedit, vqgan"),
+        (dict(method="magic"), "no method 'magic': choose one of direction, latent, layer"),
+        (dict(threshold=0.1), "the method layer takes no threshold"),
         (dict(text="  "), "the text is empty"),
         (dict(strength=0.0), "strength 0.0"),
         (dict(strength=1.5), "strength 1.5"),

@@ -53,7 +53,7 @@ def test_working_sizes_keep_the_shape(near, by, enlarge, size):
 
 
 def test_ways_are_files():
-    assert ways() == ["latent", "layer", "sdedit", "vqgan"]
+    assert ways() == ["direction", "latent", "layer", "mapper", "sdedit", "stylegan", "vqgan"]
     assert way("layer").USUAL.steps > 0
-    with pytest.raises(BadInput, match="no method 'magic': choose one of latent, layer"):
+    with pytest.raises(BadInput, match="no method 'magic': choose one of direction, latent, layer"):
         way("magic")

@@ -18,6 +18,7 @@ from limner.generators.stylegan import stylegan
 from limner.models.stylegan import open_stylegan
 from limner.noise import Noise
 from limner.picture import load, psnr
+from limner.tasks import Stopped
 from limner.tasks._latent_file import Kept, load_latent, save_latent
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -30,22 +31,6 @@ every = pytest.mark.parametrize("generator", GENERATORS)
 @pytest.fixture(scope="module")
 def styled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return stylegan_folder(tmp_path_factory.mktemp("styled") / "model")
-
-
-@pytest.fixture(scope="module")
-def vqgan_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from diffusers import VQModel
-
-    torch.manual_seed(3)
-    model = VQModel(
-        down_block_types=("DownEncoderBlock2D",) * 3, up_block_types=("UpDecoderBlock2D",) * 3,
-        block_out_channels=(8, 8, 16), latent_channels=4, norm_num_groups=4, num_vq_embeddings=24,
-        sample_size=32,
-    )  # fmt: skip
-    torch.nn.init.normal_(model.quantize.embedding.weight, std=0.3)
-    folder = tmp_path_factory.mktemp("vqgan")
-    model.save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture
@@ -277,3 +262,50 @@ def test_the_commands(
         "smile", "glasses", "beard", "age", "hair"
     ]  # fmt: skip
     assert main(["arithmetic", "face.png", *own]) == 2
+
+
+@pytest.mark.parametrize("generator", ["stylegan", "latent"])
+def test_ctrl_c_keeps_the_nearest_so_far(
+    given: Any, a: Path, tmp_path: Path, generator: str
+) -> None:
+    options, file = given(generator) | dict(steps=6), tmp_path / "a.safetensors"
+    seen: list[Picture] = []
+
+    def stop(progress: Any) -> None:
+        seen.extend(progress.preview())
+        if progress.step == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(Stopped) as stopped:
+        invert(a, save=file, watch=stop, **options)
+    (kept,) = stopped.value.pictures
+    assert len(seen) == 3 and torch.equal(kept.pixels, seen[-1].pixels)
+    assert file.exists() and replay(kept.save(tmp_path / "kept.png")).identical
+    with pytest.raises(KeyboardInterrupt) as early, space_stopped():
+        invert(a, **options)
+    assert not isinstance(early.value, Stopped)
+
+
+def space_stopped() -> Any:
+    """Ctrl-C before the first step."""
+    from unittest.mock import patch
+
+    from limner.tasks._spaces import Space
+
+    return patch.object(Space, "inverted", side_effect=KeyboardInterrupt)
+
+
+def test_the_command_stopped_early_says_so(
+    given: Any, a: Path, tmp_path: Path, capsys: Any, monkeypatch: Any
+) -> None:
+    from limner import _cli_latents
+
+    def stopped(*_: Any, **__: Any) -> Any:
+        raise Stopped([load(a)])
+
+    monkeypatch.setattr(_cli_latents, "invert", stopped)
+    said = ["invert", str(a), "-o", str(tmp_path / "out.png"), "--json"]
+    assert main(said) == 130
+    out, err = capsys.readouterr()
+    assert json.loads(out)["psnr"] is None and "stopped early" in err
+    assert (tmp_path / "out.png").exists()

@@ -57,6 +57,38 @@ def vqgan_folder(tmp_path: Path) -> Path:
     return tmp_path / "vqgan"
 
 
+@pytest.fixture
+def biggan_folder(tmp_path: Path) -> Path:
+    """A BigGAN's folder, random, for pictures of 32 pixels."""
+    from limner.models._biggan import write
+    from limner.nets.biggan import Discriminator, Generator, Shape
+
+    torch.manual_seed(5)
+    shape = Shape(3, (16, 12, 8, 6), noise=4, width=4, attention=8)
+    network = Generator(shape)
+    told = network.conditions(torch.randn(8, 7, 4), torch.rand(8, 7, 3))
+    network.measure([told])
+    write(tmp_path / "biggan", ["cube", "cat", "tree"], network, Discriminator(shape))
+    return tmp_path / "biggan"
+
+
+@pytest.fixture
+def styled_folder(tmp_path: Path) -> Path:
+    """A StyleGAN2 of 32 pixels, random, whose colours are seldom out of range."""
+    from limner.models._stylegan import write
+    from limner.nets.stylegan import Generator, Shape
+
+    torch.manual_seed(5)
+    network = Generator(Shape((6, 6, 5, 4), width=8, mapping_layers=2))
+    with torch.no_grad():
+        for name, weight in network.named_parameters():
+            if name.endswith("torgb.weight"):
+                weight.mul_(0.1)
+    network.measure(torch.randn(100, 8))
+    write(tmp_path / "styled", network, None)
+    return tmp_path / "styled"
+
+
 class Halt(Exception):
     pass
 
@@ -103,15 +135,25 @@ def test_a_precision_is_kept_and_replayed(small: dict[str, Any], tmp_path: Path)
 
 @pytest.mark.parametrize("generator", GENERATORS)
 def test_every_generator_comes_nearer_to_the_words(
-    small: dict[str, Any], generator: str, sd_folder: Get, clip_folder: Path, vqgan_folder: Path
+    small: dict[str, Any],
+    generator: str,
+    sd_folder: Get,
+    clip_folder: Path,
+    vqgan_folder: Path,
+    biggan_folder: Path,
+    styled_folder: Path,
 ) -> None:
     clip = open_clip(clip_folder)
     own: dict[str, Any] = {
+        "biggan": dict(model=biggan_folder),
+        "biggan=softmax": dict(model=biggan_folder),
         "strokes": dict(strokes=12, rate=5.0),
+        "stylegan": dict(model=styled_folder),
         "latent": dict(model=sd_folder("own")),
         "vqgan": dict(model=vqgan_folder),
         "vqgan=logits": dict(model=vqgan_folder, rate=5.0),
-    }.get(generator, {})
+    }
+    own = own.get(generator, own.get(generator.partition("=")[0], {}))
     told: list[Picture] = []
     final = paint(
         "a red cube", generator=generator, watch=lambda each: told.append(each.preview()[0]),
@@ -484,7 +526,7 @@ def test_another_clip_is_named(small: dict[str, Any], tmp_path: Path, clip_folde
         (dict(prompt="a cat | "), "empty phrase"),
         (dict(prompt="a cat:0"), "not all of them 0"),
         (dict(prompt="a cat | nowhere.png"), "'nowhere.png': there is no such file"),
-        (dict(generator="magic"), "no generator 'magic': choose one of fourier, grid, latent"),
+        (dict(generator="magic"), "no generator 'magic': choose one of biggan, "),
         (dict(generator="../cli"), "no generator"),
         (dict(judge="clip,magic"), "no judge 'magic': choose of clip, direction"),
         (dict(judge="clip:heavy"), "judge 'clip:heavy': give NAME"),
@@ -508,7 +550,7 @@ def test_another_clip_is_named(small: dict[str, Any], tmp_path: Path, clip_folde
         (dict(grid="4x4"), "grid '4x4' is for the generator grid"),
         (dict(palette="red"), "palette 'red' is for the generator grid and the judge palette"),
         (dict(strokes=4), "is for the generator strokes"),
-        (dict(model="embedded"), "is for the generator latent, vqgan"),
+        (dict(model="embedded"), "is for the generator biggan, biggan=softmax, latent, stylegan"),
         (dict(generator="strokes", strokes=10**6), "strokes"),
         (dict(generator="strokes", start="PHOTO"), "strokes cannot start from a picture"),
         (dict(start="nowhere.png"), "nowhere.png"),

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from limner.models.stylegan import StyleGAN
+from limner.models.stylegan import StyleGAN, open_stylegan
 from limner.noise import Noise
 from limner.tasks import _spaces
-from limner.tasks._spaces import KINDS, fitted
+from limner.tasks._spaces import KINDS, Space, fitted
 
 sys.path.insert(0, str(Path(__file__).parent))
-from _toys import SIDE, linear_space
+from _toys import SIDE, linear_space, stylegan_folder
 
 
 def test_a_linear_generator_is_inverted_exactly() -> None:
@@ -71,3 +71,12 @@ def test_every_kind_of_stylegan_is_there() -> None:
     assert KINDS["stylegan=z"].round == ("z", "noise")
     assert KINDS["stylegan"].round == ("noise",)
     assert StyleGAN in _spaces.Model.__args__
+
+
+def test_a_generator_that_looks_itself_is_followed_step_by_step(tmp_path: Path) -> None:
+    space = Space("stylegan", KINDS["stylegan"], open_stylegan(stylegan_folder(tmp_path / "own")))
+    seen: list[tuple[int, torch.Tensor]] = []
+    pictures = Noise(1, [0]).uniform((3, 64, 64))
+    found = space.inverted(pictures, 3, lambda step, best: seen.append((step, best["w+"])))
+    assert [step for step, _ in seen] == [1, 2, 3]
+    assert torch.equal(seen[-1][1], found["w+"]) and not torch.equal(seen[0][1], found["w+"])

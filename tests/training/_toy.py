@@ -30,6 +30,8 @@ COLOURS = {
     "white": (240, 240, 240),
 }
 PLACES = {"top": 0, "middle": 1, "bottom": 2}
+# A CLIP that learns Bars in seconds.
+TINY = dict(size=32, width=64, layers=1, patch=16, vocab_size=560, length=12)
 
 
 class Bars:

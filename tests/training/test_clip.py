@@ -10,23 +10,15 @@ from safetensors.torch import load_file
 
 from limner.errors import BadInput
 from limner.training._data import Captioned
-from limner.training._tokenizer import make_tokenizer
 from limner.training.clip import MEAN, STD, Clip, build, clip
 from limner.training.loop import Plan
 
 sys.path.insert(0, str(Path(__file__).parent))
-from _toy import Bars, tiny_clip
+from _toy import TINY, Bars, tiny_clip
 
-TINY = dict(size=32, width=64, layers=1, patch=16, vocab_size=560, length=12)
 PLAN = Plan(
     steps=30, batch_size=12, learning_rate=2e-3, warmup_steps=4, save_every=100, ema=0.8, seed=2
 )
-
-
-@pytest.fixture(scope="module")
-def words(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("tokenizer")
-    return make_tokenizer(Captioned(Bars()).captions(100), folder, vocab_size=560, length=12)
 
 
 def recipe(words, **options):

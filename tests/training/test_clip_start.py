@@ -12,10 +12,9 @@ from limner.training.clip import clip
 from limner.training.loop import Plan
 
 sys.path.insert(0, str(Path(__file__).parent))
-from _toy import Bars
+from _toy import TINY, Bars
 
 PLAN = Plan(steps=2, batch_size=8, learning_rate=1e-3, warmup_steps=2, save_every=3, seed=4)
-TINY = dict(vocab_size=560, length=12, size=32, width=64, layers=1, patch=16)
 
 
 def test_it_goes_on_from_a_folder_with_its_own_sizes_and_words(tmp_path):

@@ -14,23 +14,15 @@ from limner.judges._views import Camera, shots
 from limner.noise import Noise
 from limner.training._data import Captioned
 from limner.training._robust import Robust, attack, own_text, views_of
-from limner.training._tokenizer import make_tokenizer
 from limner.training.clip import MEAN, STD, Clip, clip
 from limner.training.loop import Plan
 
 sys.path.insert(0, str(Path(__file__).parent))
-from _toy import Bars
+from _toy import TINY, Bars
 
-TINY = dict(size=32, width=64, layers=1, patch=16, vocab_size=560, length=12)
 PLAN = Plan(
     steps=6, batch_size=8, learning_rate=2e-3, warmup_steps=2, save_every=3, ema=0.8, seed=2
 )
-
-
-@pytest.fixture(scope="module")
-def words(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("tokenizer")
-    return make_tokenizer(Captioned(Bars()).captions(100), folder, vocab_size=560, length=12)
 
 
 def recipe(words, **options):

@@ -345,13 +345,49 @@ def test_every_word_of_every_caption_is_true():
     assert forms <= said and len(said) > 200
 
 
-def captions_of(indices):
+def captions_of(indices, style=None):
     """Faces and their captions, without the painting."""
     from limner.noise import Noise
     from limner.worlds._faces_captions import CHOICES, phrasings
 
-    choices = Noise(3, indices).uniform((3, CHOICES), purpose="captions")
-    return [(MANY[i], phrasings(MANY[i], rows.tolist())) for i, rows in zip(indices, choices)]
+    choices = Noise(3, indices).uniform((3, CHOICES), purpose="captions").tolist()
+    turns = Noise(3, indices).uniform((3,)).tolist()
+    return [
+        (MANY[i], phrasings(MANY[i], rows, style, turn if style else None))
+        for i, rows, turn in zip(indices, choices, turns)
+    ]
+
+
+NAMED = {  # how a caption says its style, and what it then cannot tell
+    "watercolor": (r"\bwatercolor( portrait)?\b", None),
+    "pixel art": (r"\bpixel art( portrait)?\b", r"\b(eyes|eyebrows|earrings|ears|nose)\b"),
+    "night": (r", at night$", None),
+    "zombie": (r"\bzombie\b|\bgreen skin\b", r"\bskin\b"),
+    "pencil sketch": (r"\b(pencil )?sketch\b", "|".join(
+        rf"\b{hue}\b" for name in WORDS if "colour" in name for hue in WORDS[name]
+    ) + r"|\bskin\b|\bblue eye|\bred lip"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("style", NAMED)
+def test_every_caption_names_its_style_once_and_tells_what_can_be_seen_in_it(style):
+    name, hidden = NAMED[style]
+    others = [NAMED[each][0] for each in NAMED if each != style]
+    glue = {"a", "an", "and", "with", "wearing", "portrait", "drawing", "of"}
+    for (face, captions), (_, plain) in zip(
+        captions_of(range(300), style), captions_of(range(300)), strict=True
+    ):
+        assert captions[0] == canonical(face, style) and len(captions) == 4
+        for caption, before in zip(captions, plain, strict=True):
+            assert 1 <= len(re.findall(name, caption)) <= 1 + caption.count("green skin"), caption
+            assert not any(re.search(other, caption) for other in others), caption
+            rest = re.sub(" {2,}", " ", re.sub(name, "", caption))
+            assert not re.search(hidden or "$^", rest), caption
+            assert not re.search(r"\ba [aeiou]|\ban [^aeiou]|, ,|  ", caption), caption
+            assert set(re.findall(r"[\w-]+", rest)) <= glue | set(re.findall(r"[\w-]+", before))
+            if style != "pencil sketch":
+                for phrase in LONGEST_FIRST.findall(rest):
+                    assert PHRASES[phrase](face), (phrase, caption, face)
 
 
 def test_the_captions_tested_here_are_the_ones_drawn():
@@ -378,6 +414,26 @@ def test_the_captions_tested_here_are_the_ones_drawn():
 )  # fmt: skip
 def test_canonical_captions(face, caption):
     assert canonical(face) == caption
+
+
+@pytest.mark.parametrize(
+    ("style", "caption"),
+    [
+        ("pencil sketch", "a pencil sketch of an old woman with a bob and round glasses wearing a "
+         "cap, smiling"),
+        ("watercolor", "a watercolor of an old woman with an auburn bob and round glasses wearing "
+         "a red cap, smiling"),
+        ("pixel art", "pixel art of an old woman with an auburn bob and round glasses wearing a "
+         "red cap, smiling"),
+        ("zombie", "a portrait of an old zombie woman with an auburn bob and round glasses "
+         "wearing a red cap, smiling"),
+        ("night", "a portrait of an old woman with an auburn bob and round glasses wearing a red "
+         "cap, smiling, at night"),
+    ],
+)  # fmt: skip
+def test_canonical_captions_in_a_style(style, caption):
+    face = Face("feminine", 0.9, hair="bob", hair_colour="auburn", glasses="round", hat="cap")
+    assert canonical(replace(face, smile=0.8), style) == caption
 
 
 # ---- which faces there are ---------------------------------------------------------------------
