@@ -20,6 +20,10 @@ def _faces(
         str, typer.Option("--attributes", help="embedded, or a folder of limner train attributes.")
     ] = "embedded",
     count: Annotated[int, typer.Option("--count", help="Faces for each question.")] = 1000,
+    aligned: Annotated[
+        bool,
+        typer.Option("--aligned/--as-drawn", help="Faces cut out, or whole portraits."),
+    ] = True,
     seed: Seed = 1,
     json: Json = False,
 ) -> None:
@@ -31,7 +35,7 @@ def _faces(
     from limner.measures.faces import faces
 
     with bar("looking") as report:
-        found = faces(identity, attributes, count=count, seed=seed, watch=report)
+        found = faces(identity, attributes, count=count, aligned=aligned, seed=seed, watch=report)
     if json:
         print_json(found.told())
         return

@@ -46,13 +46,18 @@ _EXAMPLES = {
     "clip": "limner train clip --data world:scenes -o runs/clip",
     "autoencoder": "limner train autoencoder --data my-pictures -o runs/vae",
     "vqgan": "limner train vqgan --data world:scenes --start embedded -o runs/vqgan",
-    "stylegan": "limner train stylegan --data world:faces --pixels 64 -o runs/stylegan",
+    "stylegan": (
+        "limner train stylegan --data 'world:faces?aligned=1' --pixels 64 -o runs/stylegan"
+    ),
     "biggan": "limner train biggan --data 'world:scenes?alone=1' --pixels 64 -o runs/biggan",
     "mapper": 'limner train mapper "a smiling face" -o runs/smiling',
     "directions": "limner train directions -o runs/directions",
-    "identity": "limner train identity --data world:faces --pixels 64 -o runs/identity",
+    "identity": (
+        "limner train identity --data 'world:faces?aligned=1' --pixels 64 -o runs/identity"
+    ),
     "attributes": (
-        "limner train attributes --data 'world:faces?styled=0.4' --pixels 64 -o runs/attributes"
+        "limner train attributes --data 'world:faces?aligned=1&styled=0.4' --pixels 64 "
+        "-o runs/attributes"
     ),
     "diffusion": "limner train diffusion --data world:scenes --clip runs/clip/model -o runs/words",
 }

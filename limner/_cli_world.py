@@ -72,6 +72,12 @@ def _faces(
     count: Count = 64,
     seed: Seed = 0,
     split: Split = "train",
+    styled: Annotated[
+        float, typer.Option("--styled", help="Share drawn in a style, such as a pencil sketch.")
+    ] = 0.0,
+    aligned: Annotated[
+        bool, typer.Option("--aligned", help="Cut out about the face, eyes level.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Draws portraits: pictures, metadata.jsonl and a contact sheet.
@@ -83,7 +89,7 @@ def _faces(
     from limner.worlds.faces import World
 
     _check(count, seed)
-    _write(World(seed, split=split), count, output, json)
+    _write(World(seed, split=split, styled=styled, aligned=aligned), count, output, json)
 
 
 def _check(count: int, seed: int) -> None:

@@ -222,6 +222,6 @@ def _taught(attributes: str | Path | Attributes) -> Attributes:
     if set(asked.domain_names) != {"none", *STYLES}:
         raise BadInput(
             f"{asked.name!r} tells {len(asked.domain_names)} domains apart, not none and "
-            f"{', '.join(STYLES)}: train attributes on --data 'world:faces?styled=0.4'"
+            f"{', '.join(STYLES)}: train attributes on --data 'world:faces?aligned=1&styled=0.4'"
         )
     return asked

@@ -16,7 +16,7 @@ from limner.measures._share import Share, checked, share
 from limner.models.faces import Attributes, Identity, open_attributes, open_identity
 from limner.worlds._faces_people import person
 from limner.worlds._faces_truths import truths
-from limner.worlds.faces import STYLES, World, paint
+from limner.worlds.faces import STYLES, World
 
 __all__ = ["Faces", "faces", "verified"]
 
@@ -58,6 +58,7 @@ def faces(
     attributes: str | Path | Attributes = "embedded",
     *,
     count: int = 1000,
+    aligned: bool = True,
     seed: int = 1,
     watch: Watch | None = None,
 ) -> Faces:
@@ -67,6 +68,7 @@ def faces(
         identity: "embedded", a folder of `limner train identity`, or what open_identity gave
         attributes: "embedded", a folder of `limner train attributes`, or what open_attributes gave
         count: faces for each question; half as many people, seen twice
+        aligned: show faces cut out, eyes level, as the embedded networks have learned them
         seed: of the world; training's is 0
         watch: called with the pictures done and their number
     """
@@ -81,9 +83,10 @@ def faces(
         if watch is not None:
             watch(min(done, total), total)
 
-    shares = _attributes(asked, World(seed, split="held_out"), count, passed)
-    domains = _domains(asked, seed, count, passed) if asked.domain_names else None
-    people = list(_people(known, World(seed, split="held_out"), count, passed))
+    world = World(seed, split="held_out", aligned=aligned)
+    shares = _attributes(asked, world, count, passed)
+    domains = _domains(asked, world, count, passed) if asked.domain_names else None
+    people = list(_people(known, world, count, passed))
     first, second = torch.cat(people).unflatten(0, (-1, 2)).unbind(1)
     same, threshold = verified(first, second)
     alike, others = ((first * each).sum(1).mean() for each in (second, second.roll(-1, 0)))
@@ -104,9 +107,10 @@ def _attributes(asked: Attributes, world: World, count: int, passed: Any) -> dic
     return {name: share(answers) for name, answers in right.items()}
 
 
-def _domains(asked: Attributes, seed: int, count: int, passed: Any) -> Share:
-    plain_too = len(STYLES) / (1 + len(STYLES))
-    world = World(seed, split="held_out", styled=plain_too)
+def _domains(asked: Attributes, plain: World, count: int, passed: Any) -> Share:
+    """Each style as often as none."""
+    share_of_styles = len(STYLES) / (1 + len(STYLES))
+    world = World(plain.seed, split=plain.split, styled=share_of_styles, aligned=plain.aligned)
     right: list[bool] = []
     for some in batches(0, count, _AT_ONCE):
         drawn = world.draw(some)
@@ -120,7 +124,7 @@ def _domains(asked: Attributes, seed: int, count: int, passed: Any) -> Share:
 def _people(known: Identity, world: World, count: int, passed: Any) -> Iterator[Tensor]:
     """Embeddings (n, d): two of each person, one behind the other."""
     for some in batches(0, count // 2 * 2, _AT_ONCE):
-        drawn = [paint(person(world, *divmod(index, 2)))[0] for index in some]
+        drawn = [world.portrait(person(world, *divmod(index, 2)))[0] for index in some]
         yield known.embed(_pictures(np.stack(drawn)))
         passed(some)
 

@@ -95,7 +95,7 @@ class Attributes:
         if not self.domain_names:
             raise BadInput(
                 f"{self.name!r} tells no domains apart: one that was trained with --data "
-                "'world:faces?styled=0.4' does"
+                "'world:faces?aligned=1&styled=0.4' does"
             )
         return self._logits(pictures, domains=True).softmax(1)
 

@@ -29,7 +29,7 @@ from limner.noise import Noise
 from limner.picture import resize, save_bytes
 from limner.tasks._attributes import ATTRIBUTES
 from limner.tasks._spaces import Space
-from limner.worlds.faces import World, paint
+from limner.worlds.faces import World
 
 __all__ = ["direction", "mean_difference"]
 
@@ -88,10 +88,10 @@ def direction(
 
 
 def _pairs(space: Space, attribute: str, some: range, seed: int) -> tuple[Tensor, Tensor]:
-    """Faces of these numbers without the attribute and with it: (b, 3, h, w) each."""
-    world = World(seed)
+    """Aligned faces of these numbers, without the attribute and with it: (b, 3, h, w) each."""
+    world = World(seed, aligned=1)
     faces = [ATTRIBUTES[attribute].pair(world.face(i)) for i in some]
-    without, given = (np.stack([paint(face)[0] for face in side]) for side in zip(*faces))
+    without, given = (np.stack([world.portrait(face)[0] for face in side]) for side in zip(*faces))
     width, height = space.own
     pixels = torch.from_numpy(np.concatenate([without, given])).permute(0, 3, 1, 2) / 255
     first, second = resize(pixels, (height, width)).chunk(2)

@@ -1,9 +1,8 @@
-"""What the recipes that look at faces share: the world itself, and its pictures drawn once."""
+"""What the recipes that look at faces share."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +10,9 @@ from limner.data import CaptionedPictures
 from limner.data.world import WorldSource
 from limner.errors import BadInput
 from limner.training._checkpoint import replace_text
-from limner.training._pool import Pool, draw
-from limner.training._processes import processes
 from limner.worlds.faces import World
 
-__all__ = ["faces_of", "kept_back", "note", "pooled"]
+__all__ = ["faces_of", "kept_back", "note"]
 
 
 def faces_of(data: CaptionedPictures, recipe: str) -> World:
@@ -31,18 +28,6 @@ def faces_of(data: CaptionedPictures, recipe: str) -> World:
 def kept_back(count: int) -> int:
     """How many of so many are never trained on, and measured with on the way: one in twenty."""
     return max(1, min(1000, count // 20))
-
-
-def pooled(
-    source: CaptionedPictures, folder: Path, count: int, watch: Callable[[int, int], None] | None
-) -> Pool:
-    """The first pictures of a source, drawn by one process while the others wait."""
-    here = processes()
-    with here.main_process_first():
-        for done in draw(source, folder, count) if here.is_main_process else ():
-            if watch:
-                watch(done, count)
-    return Pool(folder)
 
 
 def note(file: Path, step: int, told: dict[str, Any]) -> None:

@@ -24,12 +24,13 @@ from limner.errors import BadInput
 from limner.models.faces import DOMAIN
 from limner.noise import Noise
 from limner.training._data import drawing, to_tensor
-from limner.training._faces import faces_of, kept_back, note, pooled
+from limner.training._faces import faces_of, kept_back, note
+from limner.training._pool import pooled
 from limner.training._resnet import begun, normalised, save
 from limner.training._seen import seen
 from limner.training.loop import Plan, Progress, flush_denormals, open_run, train
 from limner.worlds._faces_truths import TRUTHS, truths
-from limner.worlds.faces import STYLES, World, paint
+from limner.worlds.faces import STYLES, World
 
 __all__ = ["Attributes", "Portraits", "attributes"]
 
@@ -52,7 +53,9 @@ class Portraits:
         return 1 + int(which * len(STYLES)) if styled < self.world.styled else 0
 
     def batch(self, indices: Sequence[int]) -> tuple[np.ndarray, list[str]]:
-        painted = [paint(self.world.face(i), DOMAINS[self.domain(i)])[0] for i in indices]
+        painted = [
+            self.world.portrait(self.world.face(i), DOMAINS[self.domain(i)])[0] for i in indices
+        ]
         drawn = [fit(Image.fromarray(picture), self.size) for picture in painted]
         return np.stack(drawn), [""] * len(drawn)
 
@@ -163,8 +166,8 @@ def attributes(
 ) -> Iterator[Progress]:
     """Train a classifier of what is true of a face: smile, glasses, beard, hat, old and more.
 
-    It learns on the world faces, with ``world:faces?styled=0.4`` of the styles too. ``run/model``
-    is a transformers ``ResNetForImageClassification`` folder.
+    It learns on the world faces, with ``world:faces?aligned=1&styled=0.4`` of the styles too.
+    ``run/model`` is a transformers ``ResNetForImageClassification`` folder.
 
     Args:
         drawn: pictures that are drawn beforehand and kept in the run's folder.

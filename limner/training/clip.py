@@ -27,6 +27,7 @@ from limner.training._data import Captioned, drawing, to_tensor
 from limner.training._gradient_cache import cached_backward
 from limner.training._infonce import infonce
 from limner.training._parts import model_folder
+from limner.training._pool import pooled
 from limner.training._processes import processes
 from limner.training._quiet import save_tokenizer
 from limner.training._robust import Robust, views_of
@@ -234,8 +235,10 @@ def clip(
     robust: float = 0.0,
     robust_steps: int = 2,
     micro_batch: int = 256,
+    drawn: int = 0,
     start: str | None = None,
     resume: bool = False,
+    watch: Callable[[int, int], None] | None = None,
 ) -> Iterator[Progress]:
     """Train a CLIP on captioned pictures; ``run/model`` is a transformers ``CLIPModel`` folder.
 
@@ -256,15 +259,20 @@ def clip(
             growing over half of the steps: 2 is much; 0 for not at all.
         robust_steps: of the search for where to move a picture; each costs half a step more.
         micro_batch: pairs embedded at once; any value gives the same gradients.
+        drawn: pairs that are drawn beforehand and kept in the run's folder; 0 draws each anew.
         start: folder of a CLIP to go on from, or embedded; it brings its tokenizer and its sizes.
         resume: go on from the last checkpoint in the run's folder.
+        watch: told how many pairs are drawn, of how many.
     """
     flush_denormals()
     check(tower, text, size, width, layers, patch, channels)
+    if drawn < 0 or drawn == 1:
+        raise BadInput(f"drawn {drawn}: give 2 or more, or 0 to draw each anew")
     attacks = Robust(robust, robust_steps, round(GROWTH * plan.steps)) if robust else None
     begun = model_folder(start, "clip") if start else None
     open_run(run, resume)
-    captioned = Captioned(data, plan.seed)
+    source = pooled(data, run / "pictures", drawn, watch) if drawn else data
+    captioned = Captioned(source, plan.seed)
     tokenizer = _tokenizer(captioned, run, vocab_size, length, begun)
     torch.manual_seed(plan.seed)
     recipe = Clip(

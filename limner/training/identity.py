@@ -25,13 +25,14 @@ from limner.data._decode import fit
 from limner.data.world import LENGTH
 from limner.errors import BadInput
 from limner.training._data import drawing, to_tensor
-from limner.training._faces import faces_of, kept_back, note, pooled
+from limner.training._faces import faces_of, kept_back, note
 from limner.training._infonce import infonce
+from limner.training._pool import pooled
 from limner.training._resnet import begun, normalised, save
 from limner.training._seen import seen
 from limner.training.loop import Plan, Progress, flush_denormals, open_run, train
 from limner.worlds._faces_people import lasting, person
-from limner.worlds.faces import World, paint
+from limner.worlds.faces import World
 
 __all__ = ["Identity", "People", "identity"]
 
@@ -50,7 +51,7 @@ class People:
 
     def batch(self, indices: Sequence[int]) -> tuple[np.ndarray, list[str]]:
         faces = [person(self.world, *divmod(index, TIMES)) for index in indices]
-        drawn = [fit(Image.fromarray(paint(face)[0]), self.size) for face in faces]
+        drawn = [fit(Image.fromarray(self.world.portrait(face)[0]), self.size) for face in faces]
         return np.stack(drawn), [""] * len(drawn)
 
 

@@ -24,8 +24,8 @@ from limner.models.stylegan import stylegan_folder
 from limner.nets.stylegan import Discriminator, Generator, Shape, mixed
 from limner.picture import Picture, grid
 from limner.training._data import Captioned, drawing, to_tensor
-from limner.training._pool import Pool, draw
-from limner.training._processes import processes
+from limner.training._grown import grown
+from limner.training._pool import pooled
 from limner.training.loop import Plan, Progress, flush_denormals, open_run, train
 
 __all__ = ["StyleGAN", "path_penalty", "r1_penalty", "shapes", "stylegan"]
@@ -219,7 +219,8 @@ def stylegan(
         path_length_weight: weight of the paths' lengths, 2 in the paper; 0 leaves them out.
         flips: show half of the pictures mirrored.
         drawn: pictures that are drawn beforehand and kept in the run's folder.
-        start: folder of a StyleGAN2 that limner trained to go on from, or embedded.
+        start: folder of a StyleGAN2 that limner trained to go on from, or embedded; one that
+            paints half the side grows.
         resume: go on from the last checkpoint in the run's folder.
         watch: told how many pictures are drawn, of how many.
     """
@@ -233,12 +234,9 @@ def stylegan(
         if not least <= value < math.inf:
             raise BadInput(f"{name} {value}: give a number of at least {least}")
     painter, judge = shapes(data.size, capacity)
-    begun = read(stylegan_folder(start)) if start else (None, None)
-    if begun[0] and begun[0].shape.size != data.size:
-        side = begun[0].shape.size
-        raise BadInput(f"the model in {start!r} paints {side} pixels: give --pixels {side}")
+    begun = _begun(start, data.size, painter, judge)
     open_run(run, resume)
-    pool = _drawn(data, run / "pictures", drawn, watch)
+    pool = pooled(data, run / "pictures", drawn, watch)
     torch.manual_seed(plan.seed)
     generator, discriminator = begun[0] or Generator(painter), begun[1] or Discriminator(judge)
     recipe = StyleGAN(
@@ -254,13 +252,18 @@ def stylegan(
     yield from train(recipe, own, run, resume=resume)
 
 
-def _drawn(
-    data: CaptionedPictures, folder: Path, count: int, watch: Callable[[int, int], None] | None
-) -> Pool:
-    """The pool of a run's folder, drawn by one process while the others wait."""
-    here = processes()
-    with here.main_process_first():
-        for done in draw(data, folder, count) if here.is_main_process else ():
-            if watch:
-                watch(done, min(count, len(data)))
-    return Pool(folder)
+def _begun(
+    start: str | None, size: int, painter: Shape, judge: Shape
+) -> tuple[Generator | None, Discriminator | None]:
+    """What training goes on from, of this side."""
+    if not start:
+        return None, None
+    networks = read(stylegan_folder(start))
+    side = networks[0].shape.size
+    if 2 * side == size:
+        return grown(networks, painter, judge)
+    if side != size:
+        raise BadInput(
+            f"the model in {start!r} paints {side} pixels: give --pixels {side}, or {2 * side}"
+        )
+    return networks

@@ -15,6 +15,7 @@ import numpy as np
 
 from limner.errors import BadInput
 from limner.noise import Noise
+from limner.worlds._faces_aligned import aligned
 from limner.worlds._faces_captions import CHOICES, canonical, held_out, phrasings
 from limner.worlds._faces_drawn import STYLES
 from limner.worlds._faces_face import PARTS, Face, age_group, expression
@@ -34,6 +35,7 @@ __all__ = [
     "paint",
 ]
 
+_Spots = dict[str, tuple[int, int]]
 _OTHERS = 3  # phrasings beside the canonical one
 
 
@@ -74,16 +76,21 @@ class World:
         split: ``train``, ``held_out`` (the one combination in ten kept from training) or ``all``.
         styled: share of the pictures that are drawn in one of ``STYLES``, each as often as the
             others; with any share the people are the same.
+        aligned: 1 cuts the pictures out about the face, eyes level and in the same place.
     """
 
     nouns = PARTS[1:]  # what the numbers of a map from 1 on mean
 
-    def __init__(self, seed: int = 0, *, split: str = "train", styled: float = 0.0) -> None:
+    def __init__(
+        self, seed: int = 0, *, split: str = "train", styled: float = 0.0, aligned: int = 0
+    ) -> None:
         if split not in ("train", "held_out", "all"):
             raise BadInput(f"a split is train, held_out or all, not {split!r}")
         if not 0 <= styled <= 1:
             raise BadInput(f"styled {styled}: give a share from 0 to 1")
-        self.seed, self.split, self.styled = seed, split, styled
+        if aligned not in (0, 1):
+            raise BadInput(f"aligned {aligned}: give 1 or 0")
+        self.seed, self.split, self.styled, self.aligned = seed, split, styled, aligned
 
     def face(self, index: int) -> Face:
         """The face of this index, 0 or more, in this world's split."""
@@ -95,6 +102,15 @@ class World:
             if self.split == "all" or held_out(face) == (self.split == "held_out"):
                 return face
             step += 1
+
+    def portrait(self, face: Face, style: str | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """A face as this world shows it: the picture and its parts, as ``paint`` has them."""
+        return self._shown(face, style)[:2]
+
+    def _shown(self, face: Face, style: str | None) -> tuple[np.ndarray, np.ndarray, _Spots]:
+        picture, parts = paint(face, style)
+        spots = landmarks(face)
+        return aligned(picture, parts, spots) if self.aligned else (picture, parts, spots)
 
     def draw(self, indices: Sequence[int], *, annotate: bool = False) -> Faces:
         """Draw the pictures of these indices, (b,) ints of 0 or more."""
@@ -109,9 +125,9 @@ class World:
             batch.faces.append(face)
             batch.styles.append(style)
             batch.captions.append(phrasings(face, choices[row].tolist(), style, turns))
-            batch.pictures[row], parts = paint(face, style)
+            batch.pictures[row], parts, spots = self._shown(face, style)
             if annotate:
-                batch.landmarks.append(landmarks(face))
+                batch.landmarks.append(spots)
                 batch.masks.append(parts[None] == np.arange(len(PARTS))[:, None, None])
                 batch.maps.append(parts)
         return batch

@@ -23,7 +23,8 @@ def test_the_pool_holds_the_source_s_pictures(tmp_path):
     pool = Pool(tmp_path / "p")
     assert len(pool) == 40 and pool.size == 32
     pictures, captions = pool.batch([39, 0, 7])
-    assert np.array_equal(pictures, Bars().batch([39, 0, 7])[0]) and captions == [""] * 3
+    own, told = Bars().batch([39, 0, 7])
+    assert np.array_equal(pictures, own) and captions == told and any(told)
 
 
 @pytest.mark.parametrize("done", [0, 1, 2])
@@ -35,7 +36,8 @@ def test_what_was_interrupted_goes_on_after_its_last_chunk(tmp_path, done):
     source = Counting()
     assert list(draw(source, tmp_path / "p", 40, chunk=16)) == [16, 32, 40][done:]
     assert source.asked == 40 - 16 * done + 4
-    assert np.array_equal(Pool(tmp_path / "p").values, Bars().batch(range(40))[0])
+    pool, (pictures, captions) = Pool(tmp_path / "p"), Bars().batch(range(40))
+    assert np.array_equal(pool.values, pictures) and pool.captions == captions
 
 
 def test_what_is_whole_is_not_drawn_again_and_what_is_another_s_is(tmp_path):

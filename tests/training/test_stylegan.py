@@ -141,9 +141,9 @@ def test_what_is_trained_opens_and_goes_on(tmp_path):
     again = open_stylegan(tmp_path / "second" / "model")
     for (name, a), b in zip(model.network.named_parameters(), again.network.parameters()):
         torch.testing.assert_close(a, b, atol=1e-6, rtol=0, msg=name)
-    with pytest.raises(BadInput, match="give --pixels 16"):
+    with pytest.raises(BadInput, match="give --pixels 16, or 32"):
         list(
-            trained(tmp_path / "third", PLAN, Bars(64, 32), start=str(tmp_path / "first" / "model"))
+            trained(tmp_path / "third", PLAN, Bars(64, 64), start=str(tmp_path / "first" / "model"))
         )
     assert not (tmp_path / "third").exists()
 
