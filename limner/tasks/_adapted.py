@@ -26,8 +26,7 @@ from limner.noise import Noise
 from limner.picture import Picture, grid
 from limner.prompt import Phrase
 from limner.searches import State
-from limner.searches._memory import load, save
-from limner.tasks import Progress, Watch
+from limner.tasks import Progress, Watch, _saved
 from limner.tasks._adapting import Adapting
 from limner.tasks._checks import check_whole, check_writable
 from limner.tasks._recipe import recipe_of, told
@@ -36,8 +35,6 @@ __all__ = ["SEARCH", "SHEET", "Opened", "Plan", "keep", "opened", "place_of", "r
 
 SEARCH, SHEET = "search.safetensors", "before-after.png"
 _AT_ONCE = 8  # pictures in one pass
-_BETWEEN_SAVES = 5.0  # seconds
-_BEGUN = "begun"  # among a saved state's memory: the bytes of what it was begun with, as JSON
 _WHOLE = Camera(*[0.0] * 8)  # the paper judges pictures as they are
 
 
@@ -137,7 +134,7 @@ def run(
 
     try:
         for state in adapting.states(first, steps):
-            if place is not None and time.monotonic() - saved > _BETWEEN_SAVES:
+            if place is not None and time.monotonic() - saved > _saved.BETWEEN_SAVES:
                 _save(parts, place, state)
                 saved = time.monotonic()
             if watch is not None:
@@ -229,41 +226,20 @@ _TOLD = (
 
 def _save(parts: Opened, place: Path, state: State) -> None:
     place.mkdir(exist_ok=True)
-    begun = torch.tensor(list(json.dumps(_begun(parts)).encode()), dtype=torch.uint8)
-    save(place / SEARCH, replace(state, memory=state.memory | {_BEGUN: begun}))
+    _saved.keep(place / SEARCH, state, _begun(parts))
 
 
 def _resumed(parts: Opened, path: Path) -> State:
-    """A saved state of this very search; BadInput says in what another one differs."""
-    state = load(path)
-    memory = dict(state.memory)
-    try:
-        begun = json.loads(bytes(memory.pop(_BEGUN, torch.empty(0)).tolist()))
-    except (ValueError, TypeError):
-        begun = None
-    if not isinstance(begun, dict):
-        raise BadInput(f"{str(path)!r} was not saved by adapt: start it anew")
-    now = _begun(parts)
-    others = [key for key in now if begun.get(key) != now[key]]
-    if others:
-        raise BadInput(
-            f"the search in {str(path)!r} was begun with another {', '.join(others)}: repeat the "
-            "command that it was begun with"
-        )
-    first = parts.adapting.began()
-    if {n: p.shape for n, p in state.latent.items()} != {
-        n: p.shape for n, p in first.latent.items()
-    }:
-        raise BadInput(f"the search in {str(path)!r} is not whole: start it anew")
+    """A saved state of this very search."""
+    state = _saved.kept(path, _begun(parts), parts.adapting.began().latent)
     if state.step > parts.plan.steps:
         raise BadInput(f"{str(path)!r} has {state.step} steps already: give more --steps")
-    return replace(state, memory=memory)
+    return state
 
 
 def _begun(parts: Opened) -> dict[str, Any]:
-    """What a state's meaning depends on, as JSON gives it back; not how many steps are wanted."""
+    """What a state's meaning depends on, not how many steps are wanted."""
     said = asdict(parts.plan) | {key: parts.recipe[key] for key in ("model", "clips")}
     for free in ("steps", "truncation"):
         del said[free]
-    plain: dict[str, Any] = json.loads(json.dumps(said))
-    return plain
+    return said

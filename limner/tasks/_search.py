@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -20,10 +19,10 @@ from limner.judges import Judge
 from limner.noise import Noise
 from limner.picture import Picture
 from limner.searches import State
-from limner.searches._memory import copied, load, save
+from limner.searches._memory import copied
 from limner.searches.descend import descend
 from limner.searches.evolve import evolve
-from limner.tasks import Progress, Watch
+from limner.tasks import Progress, Watch, _saved
 from limner.tasks._checks import check_writable
 from limner.tasks._film import is_frame
 from limner.tasks._generators import usual
@@ -34,8 +33,6 @@ from limner.tasks._schedule import stages
 __all__ = ["AT_ONCE", "Keep", "Painted", "keeping", "paint"]
 
 AT_ONCE = 4  # pictures in one pass: more is hardly faster on a CPU, and memory grows with it
-_BETWEEN_SAVES = 5.0  # seconds
-_BEGUN = "begun"  # among a saved state's memory: the bytes of its arguments, as JSON
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,8 +115,8 @@ class _Pass:
         saved = time.monotonic()
         try:
             for state in self.states(earlier):
-                if keep.save is not None and time.monotonic() - saved > _BETWEEN_SAVES:
-                    self.save(keep.save, state)
+                if keep.save is not None and time.monotonic() - saved > _saved.BETWEEN_SAVES:
+                    _saved.keep(keep.save, state, self._begun())
                     saved = time.monotonic()
                 if self.filmed and is_frame(state.step, self.plan.steps):
                     frames.append(_bytes(self.pixels(state.latent)))
@@ -130,7 +127,7 @@ class _Pass:
             return self.painted(state.best, frames, stopped=state.step), state.step
         finally:
             if keep.save is not None and state is not None:
-                self.save(keep.save, state)
+                _saved.keep(keep.save, state, self._begun())
         assert state is not None  # there is a step at least
         return self.painted(state.latent, frames), None
 
@@ -193,41 +190,17 @@ class _Pass:
             for row, picture in enumerate(pictures)
         ]
 
-    def save(self, path: Path, state: State) -> None:
-        """Writes the state, and what it was begun with."""
-        begun = torch.tensor(list(json.dumps(self._begun()).encode()), dtype=torch.uint8)
-        save(path, replace(state, memory=state.memory | {_BEGUN: begun}))
-
     def resumed(self, path: Path) -> State:
-        """A saved state of this very search; BadInput says in what another one differs."""
-        state = load(path)
-        memory = dict(state.memory)
-        try:
-            begun = json.loads(bytes(memory.pop(_BEGUN, torch.empty(0)).tolist()))
-        except (ValueError, TypeError):
-            begun = None
-        if not isinstance(begun, dict):
-            raise BadInput(f"{str(path)!r} was not saved by paint: give a file that --save wrote")
-        now = self._begun()
-        others = [key for key in now if begun.get(key) != now[key]]
-        if others:
-            raise BadInput(
-                f"the search in {str(path)!r} was begun with another {', '.join(others)}: repeat "
-                "the command that it was begun with"
-            )
+        """A saved state of this very search."""
         first = self.opened.generator.start(Noise(self.plan.seed, self.samples))
-        if {n: p.shape for n, p in state.latent.items()} != {n: p.shape for n, p in first.items()}:
-            raise BadInput(f"the search in {str(path)!r} is not whole: start it anew")
-        return replace(state, memory=memory)
+        return _saved.kept(path, self._begun(), first)
 
     def _begun(self) -> dict[str, Any]:
-        """What a state's meaning depends on, as JSON gives it back."""
+        """What a state's meaning depends on."""
         recipe = self.opened.recipe
         kinds = ("model", "clips", "files", "identities")
         networks = {key: recipe[key] for key in kinds if key in recipe}
-        said = asdict(self.plan) | networks | {"samples": list(self.samples)}
-        plain: dict[str, Any] = json.loads(json.dumps(said))
-        return plain
+        return asdict(self.plan) | networks | {"samples": list(self.samples)}
 
 
 def _forgetting(state: State) -> State:

@@ -395,7 +395,7 @@ def test_what_cannot_go_on(small: dict[str, Any], tmp_path: Path, photo: Path) -
             paint(**{"prompt": "a cat", "resume": state, **small, **options})
     plain = load(state)
     save(state, replace(plain, memory={}))
-    with pytest.raises(BadInput, match="not saved by paint"):
+    with pytest.raises(BadInput, match="not saved by this task"):
         paint("a cat", resume=state, **small)
     short = {name: part[..., :-1] for name, part in plain.latent.items()}
     save(state, replace(plain, latent=short, best=short))
