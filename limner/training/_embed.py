@@ -70,6 +70,10 @@ _STYLEGAN = """A StyleGAN2 for portraits of 64 pixels of limner's world `faces`,
 person's likeness: generator and discriminator. `limner.models.stylegan.open_stylegan()` opens it,
 for StyleCLIP, StyleGAN-NADA, inversion and style mixing."""
 
+_DIRECTIONS = """StyleCLIP's global directions of limner's StyleGAN2 in the eyes of its CLIP
+of faces: where pictures go when a channel of StyleSpace moves.
+`limner edit --method direction` takes them where no others are named."""
+
 _BIGGAN = """A BigGAN: classes and noise of each layer to pictures of single things.
 `limner.models.biggan.open_biggan()` opens it, and searches move its classes and noise."""
 
@@ -110,6 +114,8 @@ _PARTS = (
     _Part("vqgan", "vqgan", "limner's VQGAN", "diffusers", _VQGAN, _SCENES, "limner train vqgan"),
     _Part("stylegan", "stylegan", "limner's StyleGAN2", "limner", _STYLEGAN, _FACES,
           "limner train stylegan"),
+    _Part("directions", "directions", "limner's directions", "limner", _DIRECTIONS, _FACES,
+          "limner train directions"),
     _Part("biggan", "biggan", "limner's BigGAN", "limner", _BIGGAN, _SCENES,
           "limner train biggan"),
     _Part("identity", "identity", "limner's eye for who it is", "transformers", _IDENTITY, _FACES,
