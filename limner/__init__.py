@@ -23,13 +23,16 @@ if TYPE_CHECKING:
     from limner.tasks.describe import describe
     from limner.tasks.edit import edit
     from limner.tasks.generate import generate
+    from limner.tasks.inpaint import inpaint
     from limner.tasks.interpolate import interpolate
     from limner.tasks.invert import invert
     from limner.tasks.mix import mix
     from limner.tasks.modifiers import modifiers
+    from limner.tasks.outpaint import outpaint
     from limner.tasks.paint import paint
     from limner.tasks.rank import rank
     from limner.tasks.replay import replay
+    from limner.tasks.restyle import restyle
 
 __version__ = "0.1.0"
 __all__ = [
@@ -43,6 +46,7 @@ __all__ = [
     "edit",
     "generate",
     "grid",
+    "inpaint",
     "interpolate",
     "invert",
     "load",
@@ -50,9 +54,11 @@ __all__ = [
     "modifiers",
     "open_clip",
     "open_model",
+    "outpaint",
     "paint",
     "rank",
     "replay",
+    "restyle",
 ]
 
 _HOMES = {
@@ -64,6 +70,7 @@ _HOMES = {
     "edit": "limner.tasks.edit",
     "generate": "limner.tasks.generate",
     "grid": "limner.picture",
+    "inpaint": "limner.tasks.inpaint",
     "interpolate": "limner.tasks.interpolate",
     "invert": "limner.tasks.invert",
     "load": "limner.picture",
@@ -71,9 +78,11 @@ _HOMES = {
     "modifiers": "limner.tasks.modifiers",
     "open_clip": "limner.models.clip",
     "open_model": "limner.models._open",
+    "outpaint": "limner.tasks.outpaint",
     "paint": "limner.tasks.paint",
     "rank": "limner.tasks.rank",
     "replay": "limner.tasks.replay",
+    "restyle": "limner.tasks.restyle",
 }
 
 

@@ -16,6 +16,7 @@ from limner import (
     _cli_measure_adapt,
     _cli_measure_clip,
     _cli_measure_faces,
+    _cli_measure_portraits,
     _cli_measure_search,
 )
 from limner._cli_measure_flags import Clip, Count, Keep, Measure, Model, Seed, Vocabulary, rows
@@ -36,6 +37,7 @@ def register(app: typer.Typer) -> None:
         *_cli_measure_search.MEASURES,
         *_cli_measure_adapt.MEASURES,
         *_cli_measure_faces.MEASURES,
+        *_cli_measure_portraits.MEASURES,
     ):
         measure.command(name, epilog=f"Example: limner measure {example}")(run)
     app.add_typer(measure, name="measure", epilog="Example: limner measure compose --count 80")

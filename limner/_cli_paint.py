@@ -1,9 +1,10 @@
-"""`limner generate` and `limner replay`."""
+"""`limner generate`, `restyle`, `inpaint`, `outpaint` and `replay`."""
 
 from __future__ import annotations
 
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -12,37 +13,52 @@ from limner._cli_pictures import Out, Preview, Recipe, Sheet, previews, target, 
 from limner._cli_show import Json, bar, print_json, say
 from limner.prompt import check
 from limner.tasks.generate import generate
+from limner.tasks.inpaint import inpaint
+from limner.tasks.outpaint import outpaint
 from limner.tasks.replay import replay
+from limner.tasks.restyle import restyle
+
+if TYPE_CHECKING:
+    from limner.picture import Picture
 
 __all__ = ["register"]
 
 
+_EXAMPLES: dict[Callable[..., list[Picture]], str] = {
+    generate: '"an astronaut riding a horse at sunset" --count 4 -o out.png',
+    restyle: 'cat.png "an oil painting of a cat" --strength 0.6 -o out.png',
+    inpaint: 'scene.png "a panda on the grass" --mask mask.png -o out.png',
+    outpaint: 'scene.png "a panda on the grass" --left 48 --right 48 -o out.png',
+}
+
+
 def register(app: typer.Typer) -> None:
-    command(
-        app,
-        generate,
-        _generate,
-        example='limner generate "an astronaut riding a horse at sunset" --count 4 -o out.png',
-        without=("watch",),
-    )
+    for task, words in _EXAMPLES.items():
+        example = f"limner {task.__name__} {words}"
+        command(app, task, _painting(task), example=example, without=("watch",))
     command(app, replay, _replay, example="limner replay out.png", without=("watch",))
 
 
-def _generate(
-    said: dict[str, Any],
-    *,
-    output: Out = None,
-    sheet: Sheet = False,
-    preview: Preview = False,
-    recipe: Recipe = True,
-    json: Json = False,
-) -> None:
-    place = target(output, check(said["prompt"]))
-    began = time.perf_counter()
-    with bar("painting") as report, previews(place if preview else None, report) as watch:
-        pictures = generate(**said, watch=watch)
-    seconds = time.perf_counter() - began
-    write(pictures, place, sheet=sheet, recipe=recipe, json=json, seconds=seconds)
+def _painting(task: Callable[..., list[Picture]]) -> Callable[..., None]:
+    """What runs a task that paints pictures after a prompt, and saves them."""
+
+    def run(
+        said: dict[str, Any],
+        *,
+        output: Out = None,
+        sheet: Sheet = False,
+        preview: Preview = False,
+        recipe: Recipe = True,
+        json: Json = False,
+    ) -> None:
+        place = target(output, check(said["prompt"]))
+        began = time.perf_counter()
+        with bar("painting") as report, previews(place if preview else None, report) as watch:
+            pictures = task(**said, watch=watch)
+        seconds = time.perf_counter() - began
+        write(pictures, place, sheet=sheet, recipe=recipe, json=json, seconds=seconds)
+
+    return run
 
 
 def _replay(said: dict[str, Any], *, json: Json = False) -> int:

@@ -318,8 +318,8 @@ print(took)
 def test_the_public_names() -> None:
     assert limner.__all__ == [
         "BadInput", "LimnerError", "Picture", "adapt", "arithmetic", "classify", "describe",
-        "edit", "generate", "grid", "interpolate", "invert", "load", "mix", "modifiers",
-        "open_clip", "open_model", "paint", "rank", "replay",
+        "edit", "generate", "grid", "inpaint", "interpolate", "invert", "load", "mix", "modifiers",
+        "open_clip", "open_model", "outpaint", "paint", "rank", "replay", "restyle",
     ]  # fmt: skip
     for name in limner.__all__:
         assert callable(getattr(limner, name))

@@ -19,7 +19,7 @@ from limner.picture import Picture
 Get = Callable[[str], Path]
 COMMANDS = (
     "compose", "clip-score", "frechet", "reconstruction", "throughput", "zero-shot", "retrieval",
-    "agreement", "materials", "modifiers",
+    "agreement", "materials", "modifiers", "portraits", "inversion",
 )  # fmt: skip
 
 

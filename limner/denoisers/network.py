@@ -27,6 +27,8 @@ class Network:
                  timesteps (b,) float32 and the result (b, c, h, w); for a function see `Plain`
     prediction:  epsilon, v_prediction, sample or flow (see limner.levels.Prediction)
     alpha_bars:  the table (T,) it was trained on; None for flow, whose timesteps are 1000 · t
+    beside:      (1 or b, e, h, w), e further channels that the module is shown below x's, as they
+                 are at any level: a mask, a masked latent, a small picture enlarged; or None
 
     Any level is welcome, whatever its family: x is rescaled to the network's own (VP or flow) level
     with the same signal-to-noise ratio, and between the table's entries the timestep is fractional.
@@ -36,6 +38,7 @@ class Network:
     module: Callable[..., Any]
     prediction: str
     alpha_bars: Tensor | None = None
+    beside: Tensor | None = None
 
     def __post_init__(self) -> None:
         if self.prediction not in PREDICTIONS:
@@ -72,7 +75,12 @@ class Network:
 
     def _ask(self, x: Tensor, timestep: float, condition: Tensor) -> Tensor:
         timesteps = torch.full((x.shape[0],), timestep, dtype=torch.float32, device=x.device)
-        said = self.module(x.to(condition.dtype), timesteps, encoder_hidden_states=condition).sample
+        shown = x.to(condition.dtype)
+        if self.beside is not None:
+            # Guidance asks of the whole batch again and again, so its pictures repeat in turn.
+            often = x.shape[0] // self.beside.shape[0]
+            shown = torch.cat([shown, self.beside.to(shown).repeat(often, 1, 1, 1)], 1)
+        said = self.module(shown, timesteps, encoder_hidden_states=condition).sample
         return said.to(x.dtype)
 
 

@@ -25,8 +25,8 @@ from limner.models._text_to_image import TextToImage
 from limner.models.clip import Clip, open_clip
 from limner.picture import Picture
 from limner.prompt import UnseenWord
+from limner.tasks._planned import MOST_STEPS
 from limner.tasks._recipe import told
-from limner.tasks.generate import MOST_STEPS
 from limner.tasks.modifiers import CATALOGUE, Effect, Modifier
 from limner.worlds import _vocabulary as words
 

@@ -25,13 +25,15 @@ def open_model(name: str | Path = "embedded") -> TextToImage:
     return embedded() if name == "embedded" else diffusers(name)
 
 
-def placed(model: TextToImage, precision: str = "auto") -> TextToImage:
+def placed(model: TextToImage, precision: str = "auto", compile: bool = False) -> TextToImage:
     """The model where this machine runs it fastest: the GPU if there is one, bfloat16 if it has it.
 
     precision: float32 is exact, bfloat16 is forced, auto is bfloat16 where it is faster.
+    compile:   its network is compiled
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    return model.to(device, number_type(precision, device))
+    there = model.to(device, number_type(precision, device))
+    return there.compiled() if compile else there
 
 
 def number_type(precision: str, device: str) -> torch.dtype:

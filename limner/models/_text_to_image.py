@@ -31,7 +31,11 @@ MAX_WINDOWS = 8
 
 @dataclass(frozen=True, eq=False)
 class TextToImage:
-    """What `open_model` gives. Nothing changes it: `to` and `compiled` give another."""
+    """What `open_model` gives. Nothing changes it: `to` and `compiled` give another.
+
+    A U-Net trained for inpainting sees, below the latents' channels, the mask (1 where it is to
+    paint) and the latents of the picture whose masked part is grey: `beside` is channels + 1 then.
+    """
 
     name: str
     unet: nn.Module  # unet(x, timesteps, encoder_hidden_states=states).sample
@@ -50,6 +54,7 @@ class TextToImage:
     vocabulary: frozenset[str] | None = None  # the words of its training; None: not known
     steps: int = 20
     guidance_scale: float = 7.5
+    beside: int = 0  # channels that its U-Net sees below the latents': for inpainting, see below
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     dtype: torch.dtype = torch.float32
 

@@ -1,4 +1,5 @@
-"""Folders in the layout of diffusers' StableDiffusionPipeline: Stable Diffusion 1.x and 2.x."""
+"""Folders in the layout of diffusers' StableDiffusionPipeline: Stable Diffusion 1.x and 2.x, also
+those trained for inpainting (StableDiffusionInpaintPipeline)."""
 
 from __future__ import annotations
 
@@ -35,8 +36,8 @@ def diffusers(name: str | Path) -> TextToImage:
     vae_config = _folder.read_json(folder / "vae" / "config.json")
     prediction, table = _noise(folder / "scheduler" / "scheduler_config.json")
     text = _text_tower(folder / "text_encoder")
-    channels = _whole(unet_config.get("in_channels", 4), "in_channels", folder)
-    _check_fit(unet_config, vae_config, channels, folder)
+    channels = _whole(vae_config.get("latent_channels", 4), "latent_channels", folder)
+    beside = _beside(unet_config, channels, folder)
     blocks = vae_config.get("block_out_channels", [64])
     downscale = 2 ** (len(blocks) - 1)
     latent = unet_config.get("sample_size") or 64
@@ -60,6 +61,7 @@ def diffusers(name: str | Path) -> TextToImage:
         vocabulary=frozenset(card["vocabulary"]) if "vocabulary" in card else None,
         steps=_whole(card.get("steps", 20), "steps", folder),
         guidance_scale=float(card.get("guidance_scale", 7.5)),
+        beside=beside,
     )
 
 
@@ -81,14 +83,17 @@ def _check_parts(folder: Path) -> None:
         raise BadInput(f"{str(folder)!r} has two text encoders: expected one, as in SD 1.x and 2.x")
 
 
-def _check_fit(unet: dict[str, Any], vae: dict[str, Any], channels: int, folder: Path) -> None:
-    latent = vae.get("latent_channels", 4)
-    if not channels == unet.get("out_channels", 4) == latent:
+def _beside(unet: dict[str, Any], channels: int, folder: Path) -> int:
+    """How many channels the U-Net sees below the latents': none, or for inpainting a mask and the
+    masked latents. Raises BadInput for others."""
+    taken = _whole(unet.get("in_channels", 4), "in_channels", folder)
+    if unet.get("out_channels", 4) != channels or taken not in (channels, 2 * channels + 1):
         raise BadInput(
-            f"the U-Net in {str(folder)!r} takes {channels} channels and gives "
-            f"{unet.get('out_channels', 4)}, its latents have {latent}: expected a model from text "
-            "alone, not one for inpainting or depth"
+            f"the U-Net in {str(folder)!r} takes {taken} channels and gives "
+            f"{unet.get('out_channels', 4)}, its latents have {channels}: expected {channels} in "
+            f"and out, or {2 * channels + 1} in for inpainting; those for depth are not known"
         )
+    return taken - channels
 
 
 def _whole(value: Any, what: str, folder: Path) -> int:

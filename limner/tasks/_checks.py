@@ -11,7 +11,11 @@ from typing import Any
 from limner.errors import BadInput
 
 __all__ = [
+    "MOST_PICTURES",
+    "check_files",
     "check_local",
+    "check_run",
+    "check_strength",
     "check_unchanged",
     "check_whole",
     "check_writable",
@@ -19,12 +23,30 @@ __all__ = [
     "file_hash",
 ]
 
+MOST_PICTURES = 10_000
+
 
 def check_whole(bounds: Mapping[str, tuple[int, int, int]]) -> None:
     """BadInput unless each (value, lowest, highest) is a whole number within its bounds."""
     for what, (value, low, high) in bounds.items():
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
             raise BadInput(f"{what} {value!r}: give a whole number from {low} to {high}")
+
+
+def check_run(count: int, seed: int, first: int) -> None:
+    """BadInput unless these are pictures of a run: see `generate`."""
+    check_whole(
+        {
+            "count": (count, 1, MOST_PICTURES),
+            "seed": (seed, 0, 2**64 - 1),
+            "first": (first, 0, 2**53),
+        }
+    )
+
+
+def check_strength(strength: float) -> None:
+    if not 0 < strength <= 1:
+        raise BadInput(f"strength {strength}: give a number above 0, up to 1")
 
 
 def check_writable(path: Path) -> Path:
@@ -74,6 +96,11 @@ def check_unchanged(recipe: Mapping[str, Any], *, model: object, clip: object) -
         check_local(name, "clip")
     if model is None and said["model"] is not None:
         check_local(said["model"], "model")
+    check_files(recipe)
+
+
+def check_files(recipe: Mapping[str, Any]) -> None:
+    """BadInput where a file that a recipe's picture was made from is not as it was."""
     for name, digest in dict(recipe["files"]).items():
         if file_hash(name) != digest:
             raise BadInput(f"the file {name!r} is not the one it was made from: restore it")

@@ -6,7 +6,6 @@ what the words are about.
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 
 import torch
@@ -30,11 +29,9 @@ from limner.picture import resize
 from limner.prompt import TEMPLATES, Phrase, fill
 from limner.tasks._editing import NEAR, Order, Report, Usual, led
 from limner.tasks._region import region
+from limner.tasks._window import Box, around, pixels_of
 
-__all__ = ["USUAL", "Box", "around", "edit"]
-
-Box = tuple[float, float, float, float]
-"""Top, bottom, left and right, each from 0 to 1."""
+__all__ = ["USUAL", "edit"]
 
 USUAL = Usual(steps=150, strength=0.5, views=8, has_source=True)
 
@@ -50,7 +47,7 @@ _RATE, _ALPHA_RATE = 3.0, 0.01
 # Views of 80 to 100% of the picture, as the paper's crops, and otherwise the usual ones.
 _CAMERA = Camera(cut_power=0.3)
 
-_SHARE, _LEAST = 0.6, 128  # of a side that the region takes; pixels a side of what is searched
+_LEAST = 128  # pixels a side of what is searched
 
 
 def edit(order: Order, report: Report) -> Tensor:
@@ -79,44 +76,15 @@ def edit(order: Order, report: Report) -> Tensor:
         return _back(seen.rgba(latent), order.picture, box)
 
 
-def around(*regions: Tensor) -> Box:
-    """The square about the first region (1, 1, h, w) that is anywhere, which takes 60% of its side;
-    no larger than the picture, no smaller than a quarter of it, and all of it without a region.
-
-    A thing that is small in the picture is large in what CLIP sees; what is farther from it stays.
-    """
-    height, width = regions[0].shape[2:]
-    insides = (where[0, 0] > 0.5 for where in regions)
-    inside = next((each for each in insides if bool(each.any())), torch.ones(height, width))
-    spans = []
-    for axis in (1, 0):
-        rows = inside.any(axis).nonzero().flatten()
-        spans.append((int(rows[0]), int(rows[-1]) + 1))
-    side = max(*(b - a for a, b in spans), _SHARE * min(height, width) / 4) / _SHARE
-    ends = []
-    for (a, b), length in zip(spans, (height, width)):
-        half = min(side, length) / 2
-        middle = min(max((a + b) / 2, half), length - half)
-        ends += [(middle - half) / length, (middle + half) / length]
-    return ends[0], ends[1], ends[2], ends[3]
-
-
-def _pixels(box: Box, picture: Tensor) -> tuple[slice, slice]:
-    height, width = picture.shape[2:]
-    top, bottom, left, right = box
-    rows = slice(math.floor(top * height), math.ceil(bottom * height))
-    return rows, slice(math.floor(left * width), math.ceil(right * width))
-
-
 def _cut(picture: Tensor, box: Box) -> Tensor:
     """(1, c, h, w) → what is in the box."""
-    rows, columns = _pixels(box, picture)
+    rows, columns = pixels_of(box, (picture.shape[2], picture.shape[3]))
     return picture[:, :, rows, columns]
 
 
 def _back(layer: Tensor, picture: Tensor, box: Box) -> Tensor:
     """A layer of the box → one of the picture, transparent elsewhere."""
-    rows, columns = _pixels(box, picture)
+    rows, columns = pixels_of(box, (picture.shape[2], picture.shape[3]))
     full = layer.new_zeros(1, 4, *picture.shape[2:])
     size = (rows.stop - rows.start, columns.stop - columns.start)
     full[:, :, rows, columns] = resize(layer, size)

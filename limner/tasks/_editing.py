@@ -88,8 +88,9 @@ class Usual:
 class Order:
     """What is to be edited, every value settled.
 
-    picture:  (1, 3, h, w) in [0, 1]
+    picture:  (1, 3, h, w) in [0, 1]; the ways of a StyleGAN2 take (b, 3, h, w), edited one by one
     mask:     (1, 1, h, w) in [0, 1], 1 where it is edited; None for everywhere
+    latent:   the pictures' w+ and noise, for these ways, where somebody has found them already
     """
 
     picture: Tensor
@@ -103,10 +104,12 @@ class Order:
     clips: list[Opened]
     model: Model | None
     threshold: float | None = None
+    latent: Latent | None = None
 
     @property
     def noise(self) -> Noise:
-        return Noise(self.seed, [0])
+        """The same for each picture: together they become what they become alone."""
+        return Noise(self.seed, [0] * len(self.picture))
 
     def fitted(
         self, near: int = NEAR, by: int = 1, enlarge: bool = False

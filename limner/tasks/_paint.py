@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -17,16 +18,17 @@ from limner.denoisers.cfg import CFG
 from limner.denoisers.compose import Compose
 from limner.denoisers.network import Network
 from limner.errors import BadInput, LimnerError
-from limner.levels import Level, flow_levels, vp_levels
+from limner.levels import CLEAN, Level, flow_levels, level_at, vp_level, vp_levels
 from limner.models._text_to_image import TextToImage
 from limner.noise import Noise
 from limner.picture import Picture
 from limner.prompt import parse
 from limner.samplers import State
+from limner.samplers._resampled import journey, jump_of, resampled
 from limner.tasks import Progress, Watch
 from limner.tasks._recipe import recipe_of
 
-__all__ = ["AT_ONCE", "Plan", "guided", "paint"]
+__all__ = ["AT_ONCE", "Course", "Plan", "guided", "levels", "paint", "states"]
 
 AT_ONCE = 8  # pictures in one pass: more is no faster on a CPU, and memory grows with it
 
@@ -46,6 +48,29 @@ class Plan:
     size: tuple[int, int]  # width, height in pixels
 
 
+@dataclass(frozen=True, eq=False)
+class Course:
+    """The way of a task's pictures: from where, under what, along which levels, to what.
+
+    start:   noise of b samples → x (b, c, h, w) at levels[0], latents
+    finish:  pictures (b, 3, h, w) in [0, 1] as they are decoded → those of the task
+    rounds:  see `resampled`
+    """
+
+    denoiser: Denoiser
+    levels: list[Level]
+    start: Callable[[Noise], Tensor]
+    finish: Callable[[Tensor], Tensor] = lambda pictures: pictures
+    rounds: int = 1
+
+    @property
+    def count(self) -> int:
+        """Steps that run."""
+        steps = len(self.levels) - 1
+        places = [0, *journey(steps, self.rounds, jump_of(steps))]
+        return sum(b > a for a, b in pairwise(places))
+
+
 @torch.no_grad()
 def paint(
     model: TextToImage,
@@ -53,28 +78,53 @@ def paint(
     samples: Sequence[int],
     run: dict[str, Any],
     watch: Watch | None = None,
+    *,
+    task: str = "generate",
+    course: Course | None = None,
+    files: dict[str, str] | None = None,
 ) -> list[Picture]:
-    """The pictures of these sample numbers, in their order; `run` is remembered in the recipes."""
-    denoiser = guided(model, plan)
-    levels = _levels(model, plan.steps)
+    """The pictures of these sample numbers, in their order.
+
+    run:     remembered in the recipes beside the plan, as are the task and `files`, with their
+             hashes, that the pictures were made from
+    course:  from pure noise to all of the picture when not given
+    """
+    course = course or _from_noise(model, plan)
+    recipe = recipe_of(
+        task,
+        asdict(plan) | run,
+        model,
+        precision=str(model.dtype).removeprefix("torch."),
+        device=model.device.type,
+    )
+    recipe |= {} if files is None else {"files": files}
     chunks = [samples[i : i + AT_ONCE] for i in range(0, len(samples), AT_ONCE)]
-    total = len(chunks) * plan.steps
+    total = len(chunks) * course.count
     out: list[Picture] = []
     for i, chunk in enumerate(chunks):
-        pictures = partial(_pictures, model, asdict(plan) | run, chunk)
+        pictures = partial(_pictures, model, course, recipe, chunk)
         latents = torch.empty(0)
-        for state in _states(model, plan, denoiser, levels, chunk):
+        for step, state in enumerate(states(course, plan, chunk), 1):
             latents = state.x
             if watch is not None:
                 preview = partial(pictures, state.denoised)
-                watch(Progress(i * plan.steps + state.step, total, preview))
+                watch(Progress(i * course.count + step, total, preview))
         out += pictures(latents)
     return out
 
 
-def guided(model: TextToImage, plan: Plan) -> Denoiser:
-    """The network under the plan's words and guidance."""
-    network = Network(model.unet, model.prediction, model.alpha_bars)
+def guided(model: TextToImage, plan: Plan, beside: Tensor | None = None) -> Denoiser:
+    """The network under the plan's words and guidance.
+
+    beside:  what a network for inpainting sees below x (see `TextToImage`). Raises BadInput where
+             it is missing.
+    """
+    if model.beside and beside is None:
+        raise BadInput(
+            f"the model {model.name!r} was trained for inpainting: use limner inpaint or outpaint, "
+            "or another model (--model)"
+        )
+    network = Network(model.unet, model.prediction, model.alpha_bars, beside)
     phrases = parse(plan.prompt)
     texts = [plan.negative, *(phrase.text for phrase in phrases)]
     without, *states = model.encode_text(texts).split(1)
@@ -87,45 +137,66 @@ def guided(model: TextToImage, plan: Plan) -> Denoiser:
     return Compose(network, states, weights, without)
 
 
-def _levels(model: TextToImage, steps: int) -> list[Level]:
-    """From the noisiest level that the model knows: the end of its training's table."""
+def levels(model: TextToImage, steps: int, strength: float = 1.0) -> list[Level]:
+    """steps + 1 levels to CLEAN, evenly in time; the first is the share `strength` of the model's
+    time, and at 1 the noisiest level that it knows: the end of its training's table.
+
+    diffusers' "trailing" timesteps of steps/strength steps, the last `steps` of them.
+    """
+    if strength == 1:
+        known = model.alpha_bars
+        return flow_levels(steps) if known is None else vp_levels(known, steps, "trailing")
+    left = [strength * (1 - i / steps) for i in range(steps)]
     if model.alpha_bars is None:
-        return flow_levels(steps)
-    return vp_levels(model.alpha_bars, steps, "trailing")
+        return [*(Level(1 - t, t) for t in left), CLEAN]
+    table = model.alpha_bars
+    return [*(_level(table, t * len(table)) for t in left), CLEAN]
 
 
-def _states(
-    model: TextToImage,
-    plan: Plan,
-    denoiser: Denoiser,
-    levels: list[Level],
-    samples: Sequence[int],
-) -> Iterator[State]:
-    """The sampler's states, of latents (b, c, h, w); the last one's x is done."""
+def _level(table: Tensor, count: float) -> Level:
+    """After `count` of the table's timesteps; within the first, its σ/α falls evenly to clean."""
+    if count >= 1:
+        return level_at(table, count - 1)
+    ratio = count * level_at(table, 0).ratio
+    return vp_level(1 / (1 + ratio**2))
+
+
+def _from_noise(model: TextToImage, plan: Plan) -> Course:
+    along = levels(model, plan.steps)
     width, height = plan.size
     shape = (model.channels, height // model.downscale, width // model.downscale)
-    noise = Noise(plan.seed, samples)
     # Latents have about unit variance, and so α·x0 + σ·n has α² + σ²; at 1 for a VP model this is
     # also what diffusers' pipelines start from.
-    start = noise.normal(shape) * math.hypot(*levels[0])
-    sampler = find("samplers", plan.sampler)
-    yield from sampler(denoiser, start.to(model.device), levels, noise=noise)
+    spread = math.hypot(*along[0])
+
+    def start(noise: Noise) -> Tensor:
+        return (noise.normal(shape) * spread).to(model.device)
+
+    return Course(guided(model, plan), along, start)
+
+
+def states(course: Course, plan: Plan, samples: Sequence[int]) -> Iterator[State]:
+    """The sampler's states, of latents (b, c, h, w); the last one's x is done."""
+    noise = Noise(plan.seed, samples)
+    sampler, rounds = find("samplers", plan.sampler), course.rounds
+    x = course.start(noise)
+    yield from resampled(sampler, course.denoiser, x, course.levels, noise=noise, rounds=rounds)
 
 
 def _pictures(
     model: TextToImage,
-    arguments: dict[str, Any],
+    course: Course,
+    recipe: dict[str, Any],
     samples: Sequence[int],
     latents: Tensor,
 ) -> list[Picture]:
-    """Decoded, with a recipe each."""
+    """Decoded and finished, with a recipe each."""
     pixels = model.decode(latents).cpu()
     if not bool(latents.isfinite().all() and pixels.isfinite().all()):
         raise LimnerError(
             f"the model {model.name!r} made values that are no numbers: its weights are damaged, "
             "or the guidance scale is too large"
         )
-    precision, device = str(model.dtype).removeprefix("torch."), model.device.type
-    recipe = recipe_of("generate", arguments, model, precision=precision, device=device)
-    recipe |= {"batch": [samples[0], len(samples)]}
-    return [Picture(each, recipe | {"sample": k}) for each, k in zip(pixels, samples)]
+    batch = {"batch": [samples[0], len(samples)]}
+    finished = zip(course.finish(pixels), samples)
+    return [Picture(each, recipe | batch | {"sample": k}) for each, k in finished]

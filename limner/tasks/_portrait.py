@@ -31,7 +31,10 @@ _AROUND = 5
 
 
 def found(order: Order, model: StyleGAN, report: Report) -> Latent:
-    """The latent, w+ and noise, of the picture's middle square, in the order's steps."""
+    """The latent, w+ and noise, of the picture's middle square, in the order's steps; or as the
+    order has it."""
+    if order.latent is not None:
+        return order.latent
     size = (model.size, model.size)
     steps = stylegan(model).inverting(fitted(order.picture[0], size), steps=order.steps)
     reached: Latent = {}
@@ -65,7 +68,7 @@ def unchanged(order: Order) -> Tensor:
 
 
 def painted_over(order: Order, before: Tensor, after: Tensor) -> Tensor:
-    """The layer over the picture of what the generator painted, (1, 3, s, s) before and after."""
+    """The layer over the picture of what the generator painted, (b, 3, s, s) before and after."""
     apart = (after - before).abs().amax(1, keepdim=True)
     smooth = functional.avg_pool2d(
         apart, _AROUND, stride=1, padding=_AROUND // 2, count_include_pad=False

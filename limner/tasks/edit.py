@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any
 from limner.errors import BadInput
 from limner.prompt import check
 from limner.tasks import Progress, Watch
-from limner.tasks._checks import check_unchanged, check_whole, clip_names, file_hash
+from limner.tasks._checks import (
+    check_strength,
+    check_unchanged,
+    check_whole,
+    clip_names,
+    file_hash,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,7 +28,6 @@ if TYPE_CHECKING:
 __all__ = ["Edited", "again", "edit"]
 
 MOST_STEPS, MOST_VIEWS = 10_000, 1024
-_COLOURED = 0.1  # between the channels of a pixel: more is no grey
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,6 +99,7 @@ def edit(
     from limner.models.clip import open_clip
     from limner.picture import from_uint8, load
     from limner.tasks._editing import Order, finished, laid_over, way
+    from limner.tasks._masks import mask_of
 
     chosen = way(method)
     usual = chosen.USUAL
@@ -108,7 +114,7 @@ def edit(
         opened = usual.opens("embedded" if model is None else model)
     order = Order(
         picture=pixels,
-        mask=None if mask is None else _mask(mask, pixels),
+        mask=None if mask is None else mask_of(mask, pixels),
         text=text,
         source=_source(source, text),
         strength=usual.strength if strength is None else strength,
@@ -190,8 +196,8 @@ def _check_numbers(
     views: int | None,
     seed: int,
 ) -> None:
-    if strength is not None and not 0 < strength <= 1:
-        raise BadInput(f"strength {strength}: give a number above 0, up to 1")
+    if strength is not None:
+        check_strength(strength)
     if threshold is not None and not 0 <= threshold <= 1:
         raise BadInput(f"threshold {threshold}: give a number from 0 to 1")
     check_whole(
@@ -207,25 +213,6 @@ def _source(source: str | None, text: str) -> str | None:
     if source is not None and check(source, "source") == text:
         raise BadInput(f"source and text are both {text!r}: say what is to change")
     return source
-
-
-def _mask(name: str | Path, picture: Tensor) -> Tensor:
-    """(1, 1, h, w) in [0, 1]: a picture's grey values. BadInput where it is no mask of this one."""
-    from limner.picture import load
-
-    pixels = load(name).pixels
-    height, width = picture.shape[2:]
-    if tuple(pixels.shape[1:]) != (height, width):
-        raise BadInput(
-            f"the mask {str(name)!r} is {pixels.shape[2]}x{pixels.shape[1]} and the picture "
-            f"{width}x{height}: give a mask of that size"
-        )
-    if float((pixels.amax(0) - pixels.amin(0)).max()) > _COLOURED:
-        raise BadInput(f"the mask {str(name)!r} has colours: give one of black, grey and white")
-    mask = pixels.mean(0)[None, None]
-    if float(mask.max()) < 0.5:
-        raise BadInput(f"the mask {str(name)!r} has no white: what may be edited is white")
-    return mask
 
 
 def _recipe(order: Order, method: str, picture: str, mask: str | None) -> dict[str, Any]:

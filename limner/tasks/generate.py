@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import re
-import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from limner._rooms import names
 from limner.errors import BadInput
-from limner.prompt import CutWord, Phrase, UnseenWord, check, parse
-from limner.tasks._checks import check_local, check_whole
+from limner.tasks._checks import MOST_PICTURES, check_local, check_run, check_whole
 
 if TYPE_CHECKING:
     from limner.models._text_to_image import TextToImage
@@ -20,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["again", "generate", "size_of"]
 
-MOST_PICTURES, MOST_STEPS, LARGEST_SIDE = 10_000, 1000, 4096
+LARGEST_SIDE = 4096
 
 
 def generate(
@@ -68,31 +65,27 @@ def generate(
 
     Raises BadInput when an argument or the model is not usable.
     """
-    from limner.models._open import open_model, placed
-    from limner.tasks._paint import Plan, paint
+    from limner.models._open import placed
+    from limner.tasks._paint import paint
+    from limner.tasks._planned import planned
 
-    phrases = _phrases(prompt, negative)
-    _check_numbers(count, seed, first, steps, best_of)
-    _check_guidance(guidance_scale, guidance_interval, guidance_rescale)
-    if sampler not in names("samplers"):
-        raise BadInput(f"no sampler {sampler!r}: choose one of {', '.join(names('samplers'))}")
+    check_run(count, seed, first)
+    check_whole({"best-of": (count if best_of is None else best_of, count, MOST_PICTURES)})
     wanted = None if size is None else size_of(size)
-    opened = open_model(model) if isinstance(model, (str, Path)) else model
-    _warn(opened, [*(phrase.text for phrase in phrases), negative or ""])
-    plan = Plan(
-        prompt=prompt,
-        negative=negative or "",
+    opened, plan = planned(
+        prompt,
+        negative=negative,
         seed=seed,
-        steps=steps or opened.steps,
-        guidance_scale=opened.guidance_scale if guidance_scale is None else guidance_scale,
+        steps=steps,
+        guidance_scale=guidance_scale,
         guidance_interval=guidance_interval,
         guidance_rescale=guidance_rescale,
         sampler=sampler,
-        size=_fitting(wanted or (opened.size, opened.size), opened),
+        model=model,
     )
+    plan = replace(plan, size=_fitting(wanted or plan.size, opened))
     run = {"count": count, "first": first, "best_of": best_of, "compile": compile}
-    opened = placed(opened, precision)
-    opened = opened.compiled() if compile else opened
+    opened = placed(opened, precision, compile)
     pictures = paint(opened, plan, range(first, first + (best_of or count)), run, watch)
     return _best(pictures, prompt, count) if best_of is not None else pictures
 
@@ -149,56 +142,6 @@ def _fitting(size: tuple[int, int], model: TextToImage) -> tuple[int, int]:
             f"size {size[0]}x{size[1]}: {model.name!r} paints multiples of {by}, such as {near}"
         )
     return size
-
-
-def _phrases(prompt: str, negative: str | None) -> list[Phrase]:
-    if negative:
-        check(negative, "negative prompt")
-    phrases = parse(prompt)
-    for phrase in phrases:
-        if phrase.picture is not None:
-            raise BadInput(f"{phrase.text!r} names a picture: generate paints from words alone")
-    return phrases
-
-
-def _check_numbers(
-    count: int, seed: int, first: int, steps: int | None, best_of: int | None
-) -> None:
-    bounds = {
-        "count": (count, 1, MOST_PICTURES),
-        "seed": (seed, 0, 2**64 - 1),
-        "first": (first, 0, 2**53),
-        "steps": (1 if steps is None else steps, 1, MOST_STEPS),
-        "best-of": (count if best_of is None else best_of, count, MOST_PICTURES),
-    }
-    check_whole(bounds)
-
-
-def _check_guidance(scale: float | None, interval: tuple[float, float], rescale: float) -> None:
-    if scale is not None and not abs(scale) <= 1000:
-        raise BadInput(f"guidance scale {scale}: give a number, such as 4")
-    if len(interval) != 2 or not 0 <= interval[0] <= interval[1] <= 1:
-        raise BadInput(f"guidance interval {interval}: give from and to, 0 ≤ from ≤ to ≤ 1")
-    if not 0 <= rescale <= 1:
-        raise BadInput(f"guidance rescale {rescale}: give a number from 0 to 1")
-
-
-def _warn(model: TextToImage, texts: list[str]) -> None:
-    """Names the words that the model has never seen, and those that are too many."""
-    for word in dict.fromkeys(word for text in texts for word in model.unseen_words(text)):
-        near = difflib.get_close_matches(word, model.vocabulary or (), 1)
-        meant = f", did you mean {near[0]!r}?" if near else ";"
-        message = (
-            f"the model {model.name!r} has never seen the word {word!r}{meant} use one that it "
-            "knows (limner models --words), or another model (--model)"
-        )
-        warnings.warn(message, UnseenWord, stacklevel=3)
-    for text in texts:
-        cut = model.cut_words(text)
-        if cut:
-            shown = " ".join(cut[:8]) + (" …" if len(cut) > 8 else "")
-            message = f"the prompt is too long: its last {len(cut)} words are left out ({shown})"
-            warnings.warn(message, CutWord, stacklevel=3)
 
 
 def _best(pictures: list[Picture], prompt: str, count: int) -> list[Picture]:

@@ -18,7 +18,19 @@ __all__ = ["Replay", "replay"]
 
 # Each of these has `again` in `limner/tasks/NAME.py`:
 # again(recipe, samples, *, model, clip, watch) -> the pictures of these sample numbers
-_TASKS = ("adapt", "arithmetic", "edit", "generate", "interpolate", "invert", "mix", "paint")
+_TASKS = (
+    "adapt",
+    "arithmetic",
+    "edit",
+    "generate",
+    "inpaint",
+    "interpolate",
+    "invert",
+    "mix",
+    "outpaint",
+    "paint",
+    "restyle",
+)
 
 
 @dataclass(frozen=True)

@@ -141,7 +141,7 @@ def test_broken_descriptions(copy: Path, file: str, text: str | None) -> None:
         ),
         ("model_index.json", {"vae": None}, "None as its vae"),
         ("model_index.json", {"text_encoder_2": ["transformers", "X"]}, "two text encoders"),
-        ("unet/config.json", {"in_channels": 9}, "inpainting"),
+        ("unet/config.json", {"in_channels": 5}, "those for depth are not known"),
         ("unet/config.json", {"layers_per_block": 10**6}, "layers_per_block = 1000000"),
         ("unet/config.json", {"layers_per_block": 3}, "not those of its config"),
         ("unet/config.json", {"block_out_channels": [32, 64]}, "not those of its config"),

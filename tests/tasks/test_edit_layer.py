@@ -15,7 +15,7 @@ from limner.noise import Noise
 from limner.picture import load
 from limner.tasks import _edit_layer as layer
 from limner.tasks import _editing
-from limner.tasks._edit_layer import around
+from limner.tasks._window import around
 
 
 def region(height: int, width: int, top: int, bottom: int, left: int, right: int) -> torch.Tensor:

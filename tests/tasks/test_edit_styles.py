@@ -122,6 +122,7 @@ def test_the_search_comes_nearer_to_the_words(
     generator = stylegan(model)
     start = generator.start(Noise(3, [0]))
     monkeypatch.setattr(_edit_stylegan, "found", lambda *_: start)
+    monkeypatch.setattr(_edit_stylegan, "identities", lambda: None)
     ends: list[torch.Tensor] = []
     painted = lambda order, before, after: ends.append(after) or order.picture  # noqa: E731
     monkeypatch.setattr(_edit_stylegan, "painted_over", painted)
@@ -148,6 +149,7 @@ def test_a_face_is_kept_by_the_network_that_knows_faces(
         def losses(self, pictures: torch.Tensor, noise: Noise, step: int) -> Any:
             yield 1e3 * (pictures - self.reference).square().flatten(1).mean(1)
 
+    monkeypatch.setattr(_edit_stylegan, "identities", lambda: None)
     free = edited("stylegan", strength=1.0, steps=20).picture.pixels
     monkeypatch.setattr(_edit_stylegan, "identities", lambda: Same)
     kept = edited("stylegan", strength=1.0, steps=20).picture.pixels

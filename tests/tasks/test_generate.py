@@ -14,6 +14,7 @@ import torch
 
 import limner
 from limner import generate, open_model
+from limner._rooms import names
 from limner.errors import BadInput
 from limner.models._text_to_image import TextToImage
 from limner.picture import psnr
@@ -195,7 +196,7 @@ def test_epsilon_networks_refuse_pure_noise(sd_folder: Callable[[str], Path]) ->
         generate("a cat", model=replace(sd1, alpha_bars=zero_terminal(sd1.alpha_bars)), **SMALL)
 
 
-@pytest.mark.parametrize("sampler", limner._rooms.names("samplers"))
+@pytest.mark.parametrize("sampler", names("samplers"))
 def test_every_sampler_paints(model: TextToImage, sampler: str) -> None:
     pictures = generate("a cat", model=model, sampler=sampler, **SMALL)
     assert pictures[0].pixels.isfinite().all()

@@ -1,0 +1,173 @@
+"""A part of a picture painted anew; the rest stays, bit for bit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from limner.errors import BadInput
+from limner.tasks._checks import (
+    check_files,
+    check_local,
+    check_run,
+    check_strength,
+    check_whole,
+    file_hash,
+)
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from limner.models._text_to_image import TextToImage
+    from limner.picture import Picture
+    from limner.tasks import Watch
+
+__all__ = ["again", "inpaint"]
+
+MOST_FEATHER, MOST_ROUNDS = 1024, 100
+
+
+def inpaint(
+    picture: str | Path,
+    prompt: str,
+    *,
+    mask: str | Path,
+    strength: float = 1.0,
+    feather: int = 2,
+    whole: bool = False,
+    resample: int | None = None,
+    negative: str | None = None,
+    count: int = 1,
+    seed: int = 0,
+    first: int = 0,
+    steps: int | None = None,
+    guidance_scale: float | None = None,
+    guidance_interval: tuple[float, float] = (0.0, 1.0),
+    guidance_rescale: float = 0.0,
+    sampler: str = "dpmpp_2m",
+    model: str | Path | TextToImage = "embedded",
+    precision: str = "auto",
+    compile: bool = False,
+    watch: Watch | None = None,
+) -> list[Picture]:
+    """Paints what the prompt says where a mask is white; where it is black no bit changes.
+
+    The same arguments give the same pictures on the same machine.
+
+    Args:
+        picture: the PNG, JPEG or WebP to begin with
+        prompt: what is to be seen, in all of the picture: "a cat on the grass"
+        mask: a picture of the same size, white where it is painted anew, black where it stays; grey
+            is a mixture of both
+        strength: above 0, up to 1: the share of the model's time at which the masked part starts;
+            at 1 nothing of it is left. All steps run, from there
+        feather: pixels inside the mask's edges over which the new passes into the old
+        whole: show the model all of a picture that is larger than it paints, not what is about the
+            mask
+        resample: how often each stretch of the way is gone, so that the new fits the old, at so
+            many times the cost; 1 with a model trained for inpainting, else 4, when not given
+        negative: what to keep away from
+        count: how many pictures
+        seed: which run; another seed, other pictures
+        first: number of the first picture in its run; replaying picture 5 alone is first=5
+        steps: steps of the sampler, at any strength; the model's own number when not given
+        guidance_scale: how strongly the words pull; the model's own when not given
+        guidance_interval: from and to, in flow time: 0 is clean, 1 is noise; no pull outside
+        guidance_rescale: 0 to 1, against too much contrast at large scales
+        sampler: how to get from noise to a picture: a name in limner/samplers
+        model: "embedded", a folder in diffusers' layout, a hub id, or what open_model gave; one for
+            inpainting (a U-Net of 9 channels) or any other
+        precision: auto, float32 or bfloat16
+        compile: compile the network: slow the first time, faster from then on; on a CPU in
+            bfloat16 it rounds to eight bits, which is not seen but not quite the same picture
+        watch: called after each step with a Progress; raise in it to stop
+
+    Raises BadInput when an argument, the picture, the mask or the model is not usable.
+    """
+    from limner.models._open import placed
+    from limner.picture import load
+    from limner.tasks._masks import feathered, mask_of
+    from limner.tasks._paint import paint
+    from limner.tasks._planned import planned
+    from limner.tasks._repaint import repainted, rounds_of
+
+    check_run(count, seed, first)
+    check_strength(strength)
+    check_whole({"feather": (feather, 0, MOST_FEATHER)})
+    check_whole({"resample": (1 if resample is None else resample, 1, MOST_ROUNDS)})
+    pixels = load(picture).pixels[None]
+    shape = mask_of(mask, pixels)
+    _check_kept(shape, mask)
+    opened, plan = planned(
+        prompt,
+        negative=negative,
+        seed=seed,
+        steps=steps,
+        guidance_scale=guidance_scale,
+        guidance_interval=guidance_interval,
+        guidance_rescale=guidance_rescale,
+        sampler=sampler,
+        model=model,
+    )
+    opened, rounds = placed(opened, precision, compile), rounds_of(opened, resample)
+    run = {"picture": str(picture), "mask": str(mask), "strength": strength, "feather": feather}
+    run |= {"whole": whole, "resample": rounds}
+    run |= {"count": count, "first": first, "compile": compile}
+    soft = feathered(shape, feather)
+    return paint(
+        opened,
+        plan,
+        range(first, first + count),
+        run,
+        watch,
+        task="inpaint",
+        course=repainted(
+            opened, plan, pixels, shape, strength=strength, rounds=rounds, soft=soft, whole=whole
+        ),
+        files={name: file_hash(name) for name in (str(picture), str(mask))},
+    )
+
+
+def again(
+    recipe: dict[str, Any],
+    samples: range,
+    *,
+    model: str | Path | TextToImage | None,
+    clip: str | None,
+    watch: Watch | None,
+) -> list[Picture]:
+    """Pictures of a recipe's run once more."""
+    said, name = recipe["arguments"], recipe["model"]["name"]
+    if model is None:
+        check_local(name, "model")
+    check_files(recipe)
+    return inpaint(
+        said["picture"],
+        said["prompt"],
+        mask=said["mask"],
+        strength=said["strength"],
+        feather=said["feather"],
+        whole=said["whole"],
+        resample=said["resample"],
+        negative=said["negative"] or None,
+        count=len(samples),
+        seed=said["seed"],
+        first=samples.start,
+        steps=said["steps"],
+        guidance_scale=said["guidance_scale"],
+        guidance_interval=tuple(said["guidance_interval"]),
+        guidance_rescale=said["guidance_rescale"],
+        sampler=said["sampler"],
+        model=name if model is None else model,
+        precision=recipe["precision"],
+        compile=said["compile"],
+        watch=watch,
+    )
+
+
+def _check_kept(mask: Tensor, name: str | Path) -> None:
+    if float(mask.min()) > 0:
+        raise BadInput(
+            f"the mask {str(name)!r} is black nowhere, so nothing would be kept: limner restyle "
+            "paints all of a picture anew, limner generate one without it"
+        )
