@@ -102,6 +102,26 @@ def edit() -> None:
         sheet(f"edit-{method}.png", pictures, labels, len(texts), recipe=False)
 
 
+def latents() -> None:
+    ends = ("seed:7", "seed:3", "seed:12", "seed:20")
+    painted, labels = [], []
+    for layers in ("coarse", "middle", "fine"):
+        painted += [limner.mix(ends[0], b, layers=layers) for b in ends]
+        labels += ["seed:7, a", *(f"{layers} of {b}" for b in ends[1:])]
+    sheet("latents-mix.png", painted, labels, len(ends), recipe=False)
+    names = ("smile", "glasses", "beard", "age", "hair")
+    pairs = [(end, name) for end in ends for name in ("", *names)]
+    changed = [limner.arithmetic(e, add=n) if n else limner.mix(e, e) for e, n in pairs]
+    sheet("latents-add.png", changed, [f"+ {n}" if n else e for e, n in pairs], 1 + len(names))
+
+
+def adapt() -> None:
+    targets = [f"a {style} of a person" for style in ("pencil sketch", "watercolor", "zombie")]
+    for number, target in enumerate(targets, 1):
+        made = limner.adapt("a person", target, seed=1)
+        print(made.sheet.save(FOLDER / f"adapt-{number}.png"))
+
+
 def scenes() -> None:
     drawn = World(seed=0).draw(range(36))
     captions = [phrasings[0] for phrasings in drawn.captions]
@@ -116,5 +136,16 @@ def faces() -> None:
 
 if __name__ == "__main__":
     FOLDER.mkdir(parents=True, exist_ok=True)
-    for make in (scenes, faces, readme, guidance, samplers, composition, paint, edit):
+    for make in (
+        scenes,
+        faces,
+        readme,
+        guidance,
+        samplers,
+        composition,
+        paint,
+        edit,
+        latents,
+        adapt,
+    ):
         make()

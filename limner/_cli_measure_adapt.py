@@ -29,13 +29,13 @@ def _adapt(
     ] = None,
     count: Annotated[int, typer.Option("--count", help="Pictures of each generator.")] = 200,
     truncation: Annotated[float, typer.Option("--truncation", help="Psi of the pictures.")] = 0.7,
-    steps: Annotated[int, typer.Option("--steps", help="Of each adaptation.")] = 300,
+    steps: Annotated[int, typer.Option("--steps", help="Of each adaptation.")] = 200,
     layers: Annotated[
         int | None, typer.Option("--layers", help="That a step moves; two thirds of them.")
     ] = None,
     batch: Annotated[int, typer.Option("--batch", help="Pictures in a step.")] = 2,
-    rate: Annotated[float, typer.Option("--rate", help="Adam's learning rate.")] = 0.0016,
-    views: Annotated[int, typer.Option("--views", help="Of each picture; 1: as it is.")] = 1,
+    rate: Annotated[float, typer.Option("--rate", help="Adam's learning rate.")] = 0.01,
+    views: Annotated[int, typer.Option("--views", help="Of each picture; 1: as it is.")] = 2,
     seed: Seed = 0,
     output: Annotated[
         Path | None,

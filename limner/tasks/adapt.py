@@ -48,9 +48,9 @@ def adapt(
     choice_steps: int = 1,
     choice_batch: int = 8,
     batch: int = 2,
-    steps: int = 300,
-    rate: float = 0.0016,
-    views: int = 1,
+    steps: int = 200,
+    rate: float = 0.01,
+    views: int = 2,
     count: int = 8,
     truncation: float = 0.7,
     seed: int = 0,
@@ -76,7 +76,7 @@ def adapt(
         choice_batch: samples that a choice of layers is made by
         batch: pictures in a step
         steps: steps of the search; more change more, and leave less of what there was
-        rate: Adam's learning rate
+        rate: Adam's learning rate; published networks of 1024 pixels want the paper's .0016
         views: 1 judges pictures as they are; more, so many random views of each
         count: how many pictures the sheet has of each generator
         truncation: psi of the sheet's pictures, 0 to 1
@@ -167,7 +167,7 @@ def _check(plan: Plan) -> None:
         }
     )
     if not 0 < plan.rate < math.inf:
-        raise BadInput(f"rate {plan.rate}: give a positive number, such as 0.0016")
+        raise BadInput(f"rate {plan.rate}: give a positive number, such as 0.01")
     if not 0 <= plan.truncation <= 1:
         raise BadInput(f"truncation {plan.truncation}: give a number from 0 to 1")
 
