@@ -116,10 +116,11 @@ def latents() -> None:
 
 
 def adapt() -> None:
-    targets = [f"a {style} of a person" for style in ("pencil sketch", "watercolor", "zombie")]
-    for number, target in enumerate(targets, 1):
-        made = limner.adapt("a person", target, seed=1)
-        print(made.sheet.save(FOLDER / f"adapt-{number}.png"))
+    from limner.measures.adapted import SOURCE, TARGETS
+
+    for style in ("pencil sketch", "zombie", "night"):
+        made = limner.adapt(SOURCE, TARGETS[style], seed=1)
+        print(made.sheet.save(FOLDER / f"adapt-{style.replace(' ', '-')}.png", recipe=False))
 
 
 def scenes() -> None:
