@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from limner._cli_measure_flags import Measure, Model, Seed
+from limner._cli_measure_flags import Attributes, Followed, Measure, Model, Seed
 from limner._cli_show import Json, bar, print_json
 
 __all__ = ["MEASURES"]
@@ -15,15 +15,11 @@ __all__ = ["MEASURES"]
 
 def _adapt(
     model: Model = "embedded",
-    clip: Annotated[
-        str | None, typer.Option("--clip", help="The CLIPs that are followed; limner's own.")
-    ] = None,
+    clip: Followed = None,
     judge_by: Annotated[
         str, typer.Option("--judge-by", help="The CLIP whose features tell pictures apart.")
     ] = "embedded",
-    attributes: Annotated[
-        str, typer.Option("--attributes", help="embedded, or a folder of limner train attributes.")
-    ] = "embedded",
+    attributes: Attributes = "embedded",
     domains: Annotated[
         str | None, typer.Option("--domains", help="Some of them, with commas; all by default.")
     ] = None,

@@ -6,19 +6,15 @@ from typing import Annotated
 
 import typer
 
-from limner._cli_measure_flags import Measure, Seed, rows
+from limner._cli_measure_flags import Attributes, Identity, Measure, Seed, rows
 from limner._cli_show import Json, bar, print_json
 
 __all__ = ["MEASURES"]
 
 
 def _faces(
-    identity: Annotated[
-        str, typer.Option("--identity", help="embedded, or a folder of limner train identity.")
-    ] = "embedded",
-    attributes: Annotated[
-        str, typer.Option("--attributes", help="embedded, or a folder of limner train attributes.")
-    ] = "embedded",
+    identity: Identity = "embedded",
+    attributes: Attributes = "embedded",
     count: Annotated[int, typer.Option("--count", help="Faces for each question.")] = 1000,
     aligned: Annotated[
         bool,

@@ -11,13 +11,34 @@ import typer
 if TYPE_CHECKING:
     from limner.measures._share import Share
 
-__all__ = ["Clip", "Count", "Keep", "Measure", "Model", "Seed", "Vocabulary", "rows"]
+__all__ = [
+    "Attributes",
+    "Clip",
+    "Count",
+    "Followed",
+    "Identity",
+    "Keep",
+    "Measure",
+    "Model",
+    "Seed",
+    "Vocabulary",
+    "rows",
+]
 
 Measure = tuple[str, Callable[..., Any], str]
 """A command's name, its function and the example at the end of its --help."""
 
 Model = Annotated[str, typer.Option("--model", help="embedded, a folder or a hub id.")]
 Clip = Annotated[str, typer.Option("--clip", help="embedded, or a CLIPModel's folder or hub id.")]
+Followed = Annotated[
+    str | None, typer.Option("--clip", help="The CLIPs that are followed; limner's own.")
+]
+Attributes = Annotated[
+    str, typer.Option("--attributes", help="embedded, or a folder of limner train attributes.")
+]
+Identity = Annotated[
+    str, typer.Option("--identity", help="embedded, or a folder of limner train identity.")
+]
 Count = Annotated[int, typer.Option("--count", help="How many pictures.")]
 Seed = Annotated[int, typer.Option("--seed", help="Of the painting, or of the world.")]
 Vocabulary = Annotated[str, typer.Option("--vocabulary", help="The world's words: core or full.")]

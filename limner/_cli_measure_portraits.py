@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from limner._cli_measure_flags import Measure, Model, Seed, Vocabulary
+from limner._cli_measure_flags import Attributes, Identity, Measure, Model, Seed, Vocabulary
 from limner._cli_show import Json, bar, print_json
 from limner.errors import BadInput
 
@@ -44,12 +44,8 @@ def _portraits(
     clip: Annotated[
         str | None, typer.Option("--clip", help="The CLIPs that the search follows.")
     ] = None,
-    attributes: Annotated[
-        str, typer.Option("--attributes", help="embedded, or a folder of limner train attributes.")
-    ] = "embedded",
-    identity: Annotated[
-        str, typer.Option("--identity", help="embedded, or a folder of limner train identity.")
-    ] = "embedded",
+    attributes: Attributes = "embedded",
+    identity: Identity = "embedded",
     strength: Annotated[
         list[str] | None,
         typer.Option(

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from limner._cli_measure_flags import Clip, Keep, Measure, Model, Seed, rows
+from limner._cli_measure_flags import Clip, Followed, Keep, Measure, Model, Seed, rows
 from limner._cli_show import Json, bar, print_json
 
 __all__ = ["MEASURES"]
@@ -18,9 +18,7 @@ def _agreement(
         str, typer.Option("--generator", help="What paints: a generator of limner paint.")
     ] = "vqgan",
     count: Annotated[int, typer.Option("--count", help="So many of the held-out prompts.")] = 50,
-    clip: Annotated[
-        str | None, typer.Option("--clip", help="The CLIPs that are followed; limner's own.")
-    ] = None,
+    clip: Followed = None,
     judge_by: Annotated[
         str | None, typer.Option("--judge-by", help="The CLIP that judges; one not followed.")
     ] = None,
@@ -70,9 +68,7 @@ def _agreement(
 
 def _materials(
     count: Annotated[int, typer.Option("--count", help="How many scenes.")] = 50,
-    clip: Annotated[
-        str | None, typer.Option("--clip", help="The CLIPs that are followed; limner's own.")
-    ] = None,
+    clip: Followed = None,
     steps: Annotated[
         int | None, typer.Option("--steps", help="Of each search; the method's usual number.")
     ] = None,

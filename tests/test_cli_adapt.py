@@ -5,36 +5,18 @@ from __future__ import annotations
 import inspect
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from limner.cli import main
 from limner.picture import load
 from limner.tasks import Progress
 from limner.tasks.adapt import adapt
 
 sys.path.insert(0, str(Path(__file__).parent / "tasks"))
 from _toys import stylegan_folder
-
-
-@pytest.fixture
-def run(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., tuple[int, str, str]]:
-    """run("adapt", …) in an empty folder → exit status, stdout, stderr."""
-    monkeypatch.chdir(tmp_path)
-
-    def go(*arguments: object) -> tuple[int, str, str]:
-        capsys.readouterr()
-        status = main([str(each) for each in arguments])
-        said = capsys.readouterr()
-        return status, said.out, said.err
-
-    return go
 
 
 @pytest.fixture

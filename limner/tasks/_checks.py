@@ -14,6 +14,7 @@ __all__ = [
     "MOST_PICTURES",
     "check_files",
     "check_local",
+    "check_repainting",
     "check_run",
     "check_strength",
     "check_unchanged",
@@ -24,6 +25,7 @@ __all__ = [
 ]
 
 MOST_PICTURES = 10_000
+_MOST_FEATHER, _MOST_ROUNDS = 1024, 100
 
 
 def check_whole(bounds: Mapping[str, tuple[int, int, int]]) -> None:
@@ -47,6 +49,12 @@ def check_run(count: int, seed: int, first: int) -> None:
 def check_strength(strength: float) -> None:
     if not 0 < strength <= 1:
         raise BadInput(f"strength {strength}: give a number above 0, up to 1")
+
+
+def check_repainting(feather: int, resample: int | None) -> None:
+    """BadInput unless they can be those of a task that paints a part of a picture."""
+    check_whole({"feather": (feather, 0, _MOST_FEATHER)})
+    check_whole({"resample": (1 if resample is None else resample, 1, _MOST_ROUNDS)})
 
 
 def check_writable(path: Path) -> Path:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import difflib
 import warnings
 from pathlib import Path
+from typing import Any
 
 from limner._rooms import names
 from limner.errors import BadInput
 from limner.models._open import open_model
 from limner.models._text_to_image import TextToImage
 from limner.prompt import CutWord, Phrase, UnseenWord, check, parse
-from limner.tasks._checks import check_whole
+from limner.tasks._checks import check_local, check_whole
 from limner.tasks._paint import Plan
 
-__all__ = ["MOST_STEPS", "planned"]
+__all__ = ["MOST_STEPS", "planned", "told_again"]
 
 MOST_STEPS = 1000
 
@@ -53,6 +54,33 @@ def planned(
         sampler=sampler,
         size=(opened.size, opened.size),
     )
+
+
+def told_again(
+    recipe: dict[str, Any], samples: range, model: str | Path | TextToImage | None
+) -> dict[str, Any]:
+    """The arguments that these tasks share, by name, to paint samples of a recipe's run once more.
+
+    model: in place of the recipe's, or None. Raises BadInput where that is not on this machine.
+    """
+    said, name = recipe["arguments"], recipe["model"]["name"]
+    if model is None:
+        check_local(name, "model")
+    return {
+        "prompt": said["prompt"],
+        "negative": said["negative"] or None,
+        "count": len(samples),
+        "seed": said["seed"],
+        "first": samples.start,
+        "steps": said["steps"],
+        "guidance_scale": said["guidance_scale"],
+        "guidance_interval": tuple(said["guidance_interval"]),
+        "guidance_rescale": said["guidance_rescale"],
+        "sampler": said["sampler"],
+        "model": name if model is None else model,
+        "precision": recipe["precision"],
+        "compile": said["compile"],
+    }
 
 
 def _phrases(prompt: str, negative: str | None) -> list[Phrase]:

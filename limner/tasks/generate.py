@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from limner.errors import BadInput
-from limner.tasks._checks import MOST_PICTURES, check_local, check_run, check_whole
+from limner.tasks._checks import MOST_PICTURES, check_run, check_whole
 
 if TYPE_CHECKING:
     from limner.models._text_to_image import TextToImage
@@ -99,25 +99,13 @@ def again(
     watch: Watch | None,
 ) -> list[Picture]:
     """Pictures of a recipe's run once more; no CLIP had a part in them."""
-    said, name = recipe["arguments"], recipe["model"]["name"]
-    if model is None:
-        check_local(name, "model")
+    from limner.tasks._planned import told_again
+
+    said, shared = recipe["arguments"], told_again(recipe, samples, model)
     return generate(
-        said["prompt"],
-        negative=said["negative"] or None,
-        count=len(samples),
-        seed=said["seed"],
-        first=samples.start,
-        steps=said["steps"],
-        guidance_scale=said["guidance_scale"],
-        guidance_interval=tuple(said["guidance_interval"]),
-        guidance_rescale=said["guidance_rescale"],
-        sampler=said["sampler"],
         size=tuple(said["size"]),
-        model=name if model is None else model,
-        precision=recipe["precision"],
-        compile=said["compile"],
         watch=watch,
+        **shared,
     )
 
 

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 from limner.errors import BadInput
 from limner.tasks._checks import (
     check_files,
-    check_local,
+    check_repainting,
     check_run,
     check_strength,
-    check_whole,
     file_hash,
 )
 
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
     from limner.tasks import Watch
 
 __all__ = ["again", "inpaint"]
-
-MOST_FEATHER, MOST_ROUNDS = 1024, 100
 
 
 def inpaint(
@@ -93,8 +90,7 @@ def inpaint(
 
     check_run(count, seed, first)
     check_strength(strength)
-    check_whole({"feather": (feather, 0, MOST_FEATHER)})
-    check_whole({"resample": (1 if resample is None else resample, 1, MOST_ROUNDS)})
+    check_repainting(feather, resample)
     pixels = load(picture).pixels[None]
     shape = mask_of(mask, pixels)
     _check_kept(shape, mask)
@@ -137,31 +133,19 @@ def again(
     watch: Watch | None,
 ) -> list[Picture]:
     """Pictures of a recipe's run once more."""
-    said, name = recipe["arguments"], recipe["model"]["name"]
-    if model is None:
-        check_local(name, "model")
+    from limner.tasks._planned import told_again
+
+    said, shared = recipe["arguments"], told_again(recipe, samples, model)
     check_files(recipe)
     return inpaint(
-        said["picture"],
-        said["prompt"],
+        picture=said["picture"],
         mask=said["mask"],
         strength=said["strength"],
         feather=said["feather"],
         whole=said["whole"],
         resample=said["resample"],
-        negative=said["negative"] or None,
-        count=len(samples),
-        seed=said["seed"],
-        first=samples.start,
-        steps=said["steps"],
-        guidance_scale=said["guidance_scale"],
-        guidance_interval=tuple(said["guidance_interval"]),
-        guidance_rescale=said["guidance_rescale"],
-        sampler=said["sampler"],
-        model=name if model is None else model,
-        precision=recipe["precision"],
-        compile=said["compile"],
         watch=watch,
+        **shared,
     )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from limner.errors import BadInput
-from limner.tasks._checks import check_files, check_local, check_run, check_whole, file_hash
+from limner.tasks._checks import check_files, check_repainting, check_run, check_whole, file_hash
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["again", "outpaint"]
 
-WIDEST, MOST_FEATHER, MOST_ROUNDS = 4096, 1024, 100
+WIDEST = 4096  # pixels added on a side
 
 
 def outpaint(
@@ -89,8 +89,7 @@ def outpaint(
     check_run(count, seed, first)
     sides = {"left": left, "right": right, "top": top, "bottom": bottom}
     _check_sides(sides)
-    check_whole({"feather": (feather, 0, MOST_FEATHER)})
-    check_whole({"resample": (1 if resample is None else resample, 1, MOST_ROUNDS)})
+    check_repainting(feather, resample)
     pixels, mask = _enlarged(load(picture).pixels[None], sides)
     opened, plan = planned(
         prompt,
@@ -128,13 +127,12 @@ def again(
     watch: Watch | None,
 ) -> list[Picture]:
     """Pictures of a recipe's run once more."""
-    said, name = recipe["arguments"], recipe["model"]["name"]
-    if model is None:
-        check_local(name, "model")
+    from limner.tasks._planned import told_again
+
+    said, shared = recipe["arguments"], told_again(recipe, samples, model)
     check_files(recipe)
     return outpaint(
-        said["picture"],
-        said["prompt"],
+        picture=said["picture"],
         left=said["left"],
         right=said["right"],
         top=said["top"],
@@ -142,19 +140,8 @@ def again(
         feather=said["feather"],
         whole=said["whole"],
         resample=said["resample"],
-        negative=said["negative"] or None,
-        count=len(samples),
-        seed=said["seed"],
-        first=samples.start,
-        steps=said["steps"],
-        guidance_scale=said["guidance_scale"],
-        guidance_interval=tuple(said["guidance_interval"]),
-        guidance_rescale=said["guidance_rescale"],
-        sampler=said["sampler"],
-        model=name if model is None else model,
-        precision=recipe["precision"],
-        compile=said["compile"],
         watch=watch,
+        **shared,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from limner.tasks._checks import check_files, check_local, check_run, check_strength, file_hash
+from limner.tasks._checks import check_files, check_run, check_strength, file_hash
 
 if TYPE_CHECKING:
     from limner.models._text_to_image import TextToImage
@@ -104,25 +104,13 @@ def again(
     watch: Watch | None,
 ) -> list[Picture]:
     """Pictures of a recipe's run once more."""
-    said, name = recipe["arguments"], recipe["model"]["name"]
-    if model is None:
-        check_local(name, "model")
+    from limner.tasks._planned import told_again
+
+    said, shared = recipe["arguments"], told_again(recipe, samples, model)
     check_files(recipe)
     return restyle(
-        said["picture"],
-        said["prompt"],
+        picture=said["picture"],
         strength=said["strength"],
-        negative=said["negative"] or None,
-        count=len(samples),
-        seed=said["seed"],
-        first=samples.start,
-        steps=said["steps"],
-        guidance_scale=said["guidance_scale"],
-        guidance_interval=tuple(said["guidance_interval"]),
-        guidance_rescale=said["guidance_rescale"],
-        sampler=said["sampler"],
-        model=name if model is None else model,
-        precision=recipe["precision"],
-        compile=said["compile"],
         watch=watch,
+        **shared,
     )
