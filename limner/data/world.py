@@ -28,6 +28,8 @@ class WorldSource:
 
     def __init__(self, drawn: World, size: int) -> None:
         self.size, self.world = size, drawn
+        self.name = type(drawn).__module__.rpartition(".")[2]
+        self.together = getattr(drawn, "twins", 1)  # pictures that belong to each other
 
     def __len__(self) -> int:
         return LENGTH

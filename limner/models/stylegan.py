@@ -30,6 +30,7 @@ class StyleGAN:
     discriminator: Discriminator | None  # (b, 3, s, s) in [-1, 1] → (b,), where it was kept
     licence: str
     files: tuple[Path, ...]
+    world: str | None = None  # of limner's worlds the one whose pictures it learned from
 
     @property
     def device(self) -> torch.device:
@@ -127,6 +128,7 @@ def open_stylegan(name: str | Path = "embedded") -> StyleGAN:
         discriminator=discriminator,
         licence=str(card.get("licence", "see the model's own page")),
         files=(folder / _stylegan.GENERATOR, folder / _stylegan.CONFIG),
+        world=card.get("world"),
     )
 
 

@@ -178,7 +178,7 @@ def keep(parts: Opened, place: Path, state: State, sheet: Picture) -> StyleGAN:
     try:
         shutil.rmtree(draft, ignore_errors=True)
         write(draft, parts.adapting.adapted(state).network, None)
-        card = {"licence": licence, "adapted": recipe}
+        card = {"licence": licence, "world": parts.adapting.model.world, "adapted": recipe}
         (draft / "limner.json").write_text(json.dumps(card, indent=1))
         (draft / "README.md").write_text(_card(recipe, licence), encoding="utf-8")
         sheet.save(draft / SHEET)

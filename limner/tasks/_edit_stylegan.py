@@ -59,7 +59,7 @@ def edit(order: Order, report: Report) -> Tensor:
 
     states = descend(
         generator,
-        _judge(order, before),
+        _judge(order, model, before),
         noise=order.noise,
         steps=order.steps,
         start=start,
@@ -73,7 +73,7 @@ def edit(order: Order, report: Report) -> Tensor:
     return painted(latent)
 
 
-def _judge(order: Order, before: Tensor) -> Judge:
+def _judge(order: Order, model: StyleGAN, before: Tensor) -> Judge:
     told: list[tuple[Judge, float]] = [
         (
             Clip(
@@ -86,7 +86,7 @@ def _judge(order: Order, before: Tensor) -> Judge:
             1.0,
         )
     ]
-    judge_of = identities()
+    judge_of = identities(model)
     if judge_of is not None:
         told.append((judge_of(before), _IDENTITY))
     return Weighted(told)

@@ -44,9 +44,12 @@ def found(order: Order, model: StyleGAN, report: Report) -> Latent:
     return reached
 
 
-def identities() -> Callable[[Tensor], Judge] | None:
+def identities(model: StyleGAN) -> Callable[[Tensor], Judge] | None:
     """reference (1 or b, 3, h, w) → the judge of whether pictures show the same face; None where
-    limner's own network that tells faces apart is not here."""
+    limner's own network that tells faces apart is not here, or knows no such faces: it has seen
+    those of limner's world alone."""
+    if model.world != "faces":
+        return None
     try:
         folder("identity")
     except BadInput:

@@ -29,12 +29,18 @@ def to_tensor(pictures: np.ndarray) -> Tensor:
 
 class Captioned:
     """A source in shuffled epochs. The last pictures of it (at most 5%, 2,000) are never trained
-    on: previews, scale factors and validation take those."""
+    on: previews, scale factors and validation take those.
+
+    What a source has `together` (twins, that differ in one thing) stays so: a loss that tells the
+    pictures of a step apart learns from them side by side.
+    """
 
     def __init__(self, source: CaptionedPictures, seed: int = 0) -> None:
         self.source, self.seed, self.size = source, seed, source.size
+        self.together = getattr(source, "together", 1)
         self.kept = max(1, min(2000, len(source) // 20))
-        self.trained = max(1, len(source) - self.kept)
+        trained = max(1, len(source) - self.kept)
+        self.trained = max(trained - trained % self.together, min(trained, self.together))
         self._epoch: tuple[int, np.ndarray] = (-1, np.empty(0, np.int64))
 
     def _at(self, position: int) -> int:
@@ -43,9 +49,11 @@ class Captioned:
         if self.trained > _LONG:  # a world: drawn at random anyway, and too long to shuffle
             return (place + self.seed * _LONG) % self.trained
         if self._epoch[0] != epoch:
-            order = drawing(self.seed, epoch, 0, "order").permutation(self.trained)
+            groups = -(-self.trained // self.together)
+            order = drawing(self.seed, epoch, 0, "order").permutation(groups)
             self._epoch = (epoch, order)
-        return int(self._epoch[1][place])
+        group, member = divmod(place, self.together)
+        return int(self._epoch[1][group]) * self.together + member
 
     def step(self, step: int, size: int, rank: int, ranks: int) -> tuple[np.ndarray, list[str]]:
         """This process's ``size`` pictures, uint8 (b, s, s, 3), and captions of this step."""

@@ -22,9 +22,10 @@ _CAPTIONS = "captions.jsonl"
 
 
 class Pool:
-    """Drawn pictures and their captions as a source."""
+    """Drawn pictures and their captions as a source; of twins, `together` is how many are."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, together: int = 1) -> None:
+        self.together = together
         self.values = np.load(folder / _PICTURES, mmap_mode="r")
         self.size = self.values.shape[1]
         self.captions: list[str] = [json.loads(line) for line in _lines(folder / _CAPTIONS)]
@@ -48,7 +49,7 @@ def pooled(
         for done in draw(source, folder, count) if here.is_main_process else ():
             if watch:
                 watch(done, min(count, len(source)))
-    return Pool(folder)
+    return Pool(folder, getattr(source, "together", 1))
 
 
 def draw(source: CaptionedPictures, folder: Path, count: int, *, chunk: int = 64) -> Iterator[int]:

@@ -56,7 +56,7 @@ class Mapper:
     ) -> None:
         self.generator, self.judge, self.text, self.seed = generator, judge, text, seed
         self.latent_weight, self.identity_weight = latent_weight, identity_weight
-        self.identities = identities()
+        self.identities = identities(generator)
         self.network = Network(generator.layers, generator.width)
         self.players: Mapping[str, nn.Module] = {"mapper": self.network}
 

@@ -7,6 +7,7 @@ for small pictures: one rate for both networks, no path lengths.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -80,6 +81,7 @@ class StyleGAN:
         gamma: weight of R1.
         path_length_weight: weight of the paths' lengths; 0: not asked for.
         flips: show half of the pictures mirrored.
+        world: limner's, whose pictures they are, told to whoever opens the model.
     """
 
     def __init__(
@@ -91,8 +93,10 @@ class StyleGAN:
         gamma: float = 0.1,
         path_length_weight: float = 0.0,
         flips: bool = True,
+        world: str | None = None,
         seed: int = 0,
     ) -> None:
+        self.world = world
         self.data, self.generator, self.discriminator = data, generator, discriminator
         self.gamma, self.path_length_weight = gamma, path_length_weight
         self.flips, self.seed = flips, seed
@@ -193,6 +197,8 @@ class StyleGAN:
         """Both networks, and where w lies."""
         self._measure(10_000)  # as the paper's projector takes, appendix D
         write(folder, self.generator, self.discriminator)
+        card = {"world": self.world} if self.world else {}
+        (folder / "limner.json").write_text(json.dumps(card))
 
 
 def stylegan(
@@ -246,6 +252,7 @@ def stylegan(
         gamma=gamma,
         path_length_weight=path_length_weight,
         flips=flips,
+        world=getattr(data, "name", None),
         seed=plan.seed,
     )
     own = replace(plan, betas=(0.0, 0.99), weight_decay=0.0, clip_norm=1e9)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from limner.worlds._faces_face import WORDS, Face, age_group, expression
 from limner.worlds._vocabulary import with_article
 
-__all__ = ["CHOICES", "canonical", "held_out", "phrasings"]
+__all__ = ["CHOICES", "canonical", "facts", "held_out", "phrasings"]
 
 CHOICES = 24  # numbers that one phrasing takes
 
@@ -166,11 +166,19 @@ def canonical(face: Face, style: str | None = None) -> str:
     return ", ".join(filter(None, [words, *after]))
 
 
-def _phrasing(face: Face, choices: Sequence[float], style: str | None, turn: float) -> str:
+def facts(face: Face) -> frozenset[str]:
+    """All that captions may tell of a face itself, mood and age among them."""
+    told = (_noun(face), _worn(face), _MOODS.get(expression(face), ""))
+    return frozenset(filter(None, [*_first(face), *_more(face), *told]))
+
+
+def _phrasing(
+    face: Face, choices: Sequence[float], style: str | None, turn: float, always: frozenset[str]
+) -> str:
     """One other way to say it, chosen by ``CHOICES`` numbers in [0, 1), and one for the style."""
     left = iter(choices)
-    told = [words for words in _first(face) if next(left) < 0.85]
-    told += [words for words in _more(face) if next(left) < 0.22]
+    told = [words for words in _first(face) if next(left) < 0.85 or words in always]
+    told += [words for words in _more(face) if next(left) < 0.22 or words in always]
     form, order, dressed, placed, turned = (next(left) for _ in range(5))
     if order < 0.3:
         told = told[::-1]
@@ -211,12 +219,15 @@ def phrasings(
     choices: Sequence[Sequence[float]],
     style: str | None = None,
     turns: Sequence[float] | None = None,
+    always: frozenset[str] = frozenset(),
 ) -> list[str]:
     """The canonical caption first, then one for each row of ``CHOICES`` numbers in [0, 1), and each
-    of ``turns``, in [0, 1) too, which choose how the style is named."""
+    of ``turns``, in [0, 1) too, which choose how the style is named. Of the ``facts`` those of
+    ``always`` are told in all but the canonical one."""
     turns = [0.0] * len(choices) if turns is None else turns
     rows = zip(choices, turns, strict=True)
-    return [canonical(face, style), *(_phrasing(face, row, style, turn) for row, turn in rows)]
+    others = (_phrasing(face, row, style, turn, always) for row, turn in rows)
+    return [canonical(face, style), *others]
 
 
 def held_out(face: Face) -> bool:

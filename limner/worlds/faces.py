@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from limner.worlds._faces_face import PARTS, Face, age_group, expression
 from limner.worlds._faces_ink import SIDE
 from limner.worlds._faces_paint import landmarks, paint
 from limner.worlds._faces_sample import DRAWS, sample
+from limner.worlds._faces_twins import apart, twin
 
 __all__ = [
     "PARTS",
@@ -77,12 +79,19 @@ class World:
         styled: share of the pictures that are drawn in one of ``STYLES``, each as often as the
             others; with any share the people are the same.
         aligned: 1 cuts the pictures out about the face, eyes level and in the same place.
+        twins: faces come in groups of this many that differ in one attribute, and captions tell it.
     """
 
     nouns = PARTS[1:]  # what the numbers of a map from 1 on mean
 
     def __init__(
-        self, seed: int = 0, *, split: str = "train", styled: float = 0.0, aligned: int = 0
+        self,
+        seed: int = 0,
+        *,
+        split: str = "train",
+        styled: float = 0.0,
+        aligned: int = 0,
+        twins: int = 1,
     ) -> None:
         if split not in ("train", "held_out", "all"):
             raise BadInput(f"a split is train, held_out or all, not {split!r}")
@@ -90,18 +99,35 @@ class World:
             raise BadInput(f"styled {styled}: give a share from 0 to 1")
         if aligned not in (0, 1):
             raise BadInput(f"aligned {aligned}: give 1 or 0")
+        if twins < 1:
+            raise BadInput(f"twins {twins}: give 1 (every picture its own face) or more")
         self.seed, self.split, self.styled, self.aligned = seed, split, styled, aligned
+        self.twins = twins
 
     def face(self, index: int) -> Face:
         """The face of this index, 0 or more, in this world's split."""
-        noise = Noise(self.seed, [index])
-        step = 0
-        while True:
-            numbers = noise.uniform((DRAWS,), step=step, purpose="faces")[0].tolist()
-            face = sample(numbers)
-            if self.split == "all" or held_out(face) == (self.split == "held_out"):
-                return face
-            step += 1
+        group, place = divmod(index, self.twins)
+        return self._group(group, place + 1)[place]
+
+    def _group(self, group: int, size: int) -> list[Face]:
+        """The first faces of a group of twins."""
+        others = self._any(group)
+        faces = [next(filter(self._ours, others))]
+        if size > 1:
+            which = float(Noise(self.seed, [group]).uniform((), purpose="twins"))
+            for _ in range(size - 1):
+                faces.append(twin(faces, others, which, self._ours))
+        return faces
+
+    def _any(self, group: int) -> Iterator[Face]:
+        """Faces of whichever split, a group's own, without end."""
+        noise = Noise(self.seed, [group])
+        for step in count():
+            yield sample(noise.uniform((DRAWS,), step=step, purpose="faces")[0].tolist())
+
+    def _ours(self, face: Face) -> bool:
+        """Whether it belongs to this world's split."""
+        return self.split == "all" or held_out(face) == (self.split == "held_out")
 
     def portrait(self, face: Face, style: str | None = None) -> tuple[np.ndarray, np.ndarray]:
         """A face as this world shows it: the picture and its parts, as ``paint`` has them."""
@@ -118,13 +144,17 @@ class World:
         noise = Noise(self.seed, indices)
         choices = noise.uniform((_OTHERS, CHOICES), purpose="captions")
         styles = noise.uniform((2 + _OTHERS,), purpose="styles")
+        groups = {each // self.twins for each in map(int, indices)}
+        kin_of = {group: self._group(group, self.twins) for group in groups}
         for row, index in enumerate(indices):
-            face = self.face(index)
+            kin = kin_of[index // self.twins]
+            face = kin[index % self.twins]
             styled, which, *turns = styles[row].tolist()
             style = STYLES[int(which * len(STYLES))] if styled < self.styled else None
             batch.faces.append(face)
             batch.styles.append(style)
-            batch.captions.append(phrasings(face, choices[row].tolist(), style, turns))
+            told = (choices[row].tolist(), style, turns, apart(kin))
+            batch.captions.append(phrasings(face, *told))
             batch.pictures[row], parts, spots = self._shown(face, style)
             if annotate:
                 batch.landmarks.append(spots)

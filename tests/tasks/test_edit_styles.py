@@ -122,7 +122,7 @@ def test_the_search_comes_nearer_to_the_words(
     generator = stylegan(model)
     start = generator.start(Noise(3, [0]))
     monkeypatch.setattr(_edit_stylegan, "found", lambda *_: start)
-    monkeypatch.setattr(_edit_stylegan, "identities", lambda: None)
+    monkeypatch.setattr(_edit_stylegan, "identities", lambda model: None)
     ends: list[torch.Tensor] = []
     painted = lambda order, before, after: ends.append(after) or order.picture  # noqa: E731
     monkeypatch.setattr(_edit_stylegan, "painted_over", painted)
@@ -149,20 +149,26 @@ def test_a_face_is_kept_by_the_network_that_knows_faces(
         def losses(self, pictures: torch.Tensor, noise: Noise, step: int) -> Any:
             yield 1e3 * (pictures - self.reference).square().flatten(1).mean(1)
 
-    monkeypatch.setattr(_edit_stylegan, "identities", lambda: None)
+    monkeypatch.setattr(_edit_stylegan, "identities", lambda model: None)
     free = edited("stylegan", strength=1.0, steps=20).picture.pixels
-    monkeypatch.setattr(_edit_stylegan, "identities", lambda: Same)
+    monkeypatch.setattr(_edit_stylegan, "identities", lambda model: Same)
     kept = edited("stylegan", strength=1.0, steps=20).picture.pixels
     own = load(face).pixels
     assert (kept - own).abs().mean() < 0.5 * (free - own).abs().mean()
 
 
-def test_without_that_network_nothing_is_asked(monkeypatch: Any) -> None:
+def test_only_the_faces_that_it_knows_are_told_apart(styled: Path) -> None:
+    model = open_stylegan(styled)
+    assert model.world is None and _portrait.identities(model) is None
+    assert _portrait.identities(replace(model, world="faces")) is not None
+
+
+def test_without_that_network_nothing_is_asked(styled: Path, monkeypatch: Any) -> None:
     def missing(part: str) -> Path:
         raise BadInput(f"no {part}")
 
     monkeypatch.setattr(_portrait, "folder", missing)
-    assert _portrait.identities() is None
+    assert _portrait.identities(replace(open_stylegan(styled), world="faces")) is None
 
 
 def test_a_mapper_s_change_by_hand(models: dict[str, Path], edited: Any, face: Path) -> None:

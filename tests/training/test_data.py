@@ -112,3 +112,29 @@ def test_pictures_become_tensors():
     tensor = to_tensor(pictures)
     assert tensor.shape == (2, 3, 32, 32) and captions[1] == "a green bar at the middle"
     assert (tensor[1, :, 15, 20].numpy() == pictures[1, 15, 20]).all()
+
+
+class Groups:
+    """Numbers as pictures, in groups of three."""
+
+    size, together = 1, 3
+
+    def __init__(self, count):
+        self.count = count
+
+    def __len__(self):
+        return self.count
+
+    def batch(self, indices):
+        return np.array(indices).reshape(-1, 1, 1, 1), [str(i) for i in indices]
+
+
+@pytest.mark.parametrize("count", [2, 60, 100])
+def test_what_belongs_together_is_learned_from_together(count):
+    data = Captioned(Groups(count), 5)
+    seen = data.step(0, data.trained, 0, 1)[0].ravel()
+    assert sorted(seen) == list(range(data.trained))
+    if data.trained >= 3:
+        assert data.trained % 3 == 0
+        assert all(b == a + 1 == c - 1 and a % 3 == 0 for a, b, c in seen.reshape(-1, 3))
+        assert list(seen) != sorted(seen)

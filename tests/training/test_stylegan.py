@@ -135,10 +135,12 @@ def test_what_is_trained_opens_and_goes_on(tmp_path):
     list(trained(tmp_path / "first", replace(PLAN, preview_every=2)))
     assert len(list((tmp_path / "first" / "previews").iterdir())) == 2
     model = open_stylegan(tmp_path / "first" / "model")
-    assert model.size == 16 and model.w_std.min() > 0
-    slow = replace(PLAN, steps=1, learning_rate=1e-12)
-    list(trained(tmp_path / "second", slow, start=str(tmp_path / "first" / "model")))
+    assert model.size == 16 and model.w_std.min() > 0 and model.world is None
+    slow, bars = replace(PLAN, steps=1, learning_rate=1e-12), Bars(64, 16)
+    bars.name = "faces"
+    list(trained(tmp_path / "second", slow, bars, start=str(tmp_path / "first" / "model")))
     again = open_stylegan(tmp_path / "second" / "model")
+    assert again.world == "faces"
     for (name, a), b in zip(model.network.named_parameters(), again.network.parameters()):
         torch.testing.assert_close(a, b, atol=1e-6, rtol=0, msg=name)
     with pytest.raises(BadInput, match="give --pixels 16, or 32"):
