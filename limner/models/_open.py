@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from limner.errors import BadInput
 from limner.models._text_to_image import TextToImage
+from limner.models.adapter import open_adapter
 from limner.models.diffusers import diffusers
 from limner.models.embedded import embedded
 
-__all__ = ["PRECISIONS", "number_type", "open_model", "placed"]
+__all__ = ["PRECISIONS", "number_type", "open_model", "parted", "placed"]
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 
@@ -19,10 +21,22 @@ PRECISIONS = ("auto", "float32", "bfloat16")
 def open_model(name: str | Path = "embedded") -> TextToImage:
     """Opens "embedded", a folder in diffusers' layout, or a hub id; float32, on the CPU.
 
+    An adapter of it is named after a plus: "embedded+student", "embedded+runs/student/model".
+
     Only safetensors are read. Raises BadInput when it is missing, pickled, broken or of a layout
-    other than Stable Diffusion 1.x or 2.x.
+    other than Stable Diffusion 1.x or 2.x, or the adapter is another model's.
     """
-    return embedded() if name == "embedded" else diffusers(name)
+    base, adapter = parted(name)
+    opened = embedded() if base == "embedded" else diffusers(base)
+    return replace(open_adapter(adapter, opened), name=str(name)) if adapter else opened
+
+
+def parted(name: str | Path) -> tuple[str | Path, str]:
+    """A model's name and its adapter's, which is empty where there is none."""
+    if "+" not in str(name) or Path(name).is_dir():
+        return name, ""
+    base, _, adapter = str(name).partition("+")
+    return base, adapter
 
 
 def placed(model: TextToImage, precision: str = "auto", compile: bool = False) -> TextToImage:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +20,7 @@ from limner.models._transformer import TextTower
 from limner.models._unet import COMPILER_CACHE, UNet
 from limner.prompt import words
 
-__all__ = ["TextToImage", "moved"]
+__all__ = ["Adapter", "TextToImage", "moved"]
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -30,11 +30,25 @@ MAX_WINDOWS = 8
 
 
 @dataclass(frozen=True, eq=False)
+class Adapter:
+    """What a model has from its adapter, beside a changed U-Net (see `limner/models/adapter.py`).
+
+    card:   what its adapter.json says
+    extra:  its tensors that are not the U-Net's, by name, float32 on the CPU
+    """
+
+    kind: str  # what it was trained for: inpainting, regions, …
+    card: dict[str, Any]
+    extra: dict[str, Tensor]
+
+
+@dataclass(frozen=True, eq=False)
 class TextToImage:
     """What `open_model` gives. Nothing changes it: `to` and `compiled` give another.
 
     A U-Net trained for inpainting sees, below the latents' channels, the mask (1 where it is to
     paint) and the latents of the picture whose masked part is grey: `beside` is channels + 1 then.
+    One with an adapter sees what that is for.
     """
 
     name: str
@@ -54,9 +68,18 @@ class TextToImage:
     vocabulary: frozenset[str] | None = None  # the words of its training; None: not known
     steps: int = 20
     guidance_scale: float = 7.5
-    beside: int = 0  # channels that its U-Net sees below the latents': for inpainting, see below
+    sampler: str = "dpmpp_2m"
+    beside: int = 0  # channels that its U-Net sees below the latents', see above
+    adapter: Adapter | None = None
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     dtype: torch.dtype = torch.float32
+
+    @property
+    def conditioned(self) -> str | None:
+        """What its U-Net has to be shown beside x: inpainting, or its adapter's kind; or None."""
+        if not self.beside:
+            return None
+        return self.adapter.kind if self.adapter else "inpainting"
 
     @cached_property
     def fingerprint(self) -> str:
@@ -113,6 +136,12 @@ class TextToImage:
         ]
         states = self.text_encoder(torch.tensor(ids, device=self.device))
         return states.unflatten(0, (len(prompts), count)).flatten(1, 2)
+
+    @torch.no_grad()
+    def embed_phrases(self, phrases: Sequence[str]) -> Tensor:
+        """Short texts → the text encoder's last state at their ends, (b, d): of a long one its
+        first window alone."""
+        return self.text_encoder.pooled(self.tokenizer.batch(phrases).to(self.device))
 
     def cut_words(self, prompt: str) -> list[str]:
         """The words that `encode_text` leaves out, where a prompt is longer than 8 windows."""

@@ -17,7 +17,7 @@ from limner.models._text_to_image import TextToImage
 from limner.models._tokenizer import open_tokenizer
 from limner.models._transformer import TextTower
 
-__all__ = ["diffusers"]
+__all__ = ["diffusers", "unet_of"]
 
 _PARTS = {
     "unet": "UNet2DConditionModel",
@@ -45,7 +45,7 @@ def diffusers(name: str | Path) -> TextToImage:
     size = card.get("size", _whole(side, "sample_size", folder) * downscale)
     return TextToImage(
         name=str(name),
-        unet=_open_unet(unet_config, folder / "unet"),
+        unet=unet_of(unet_config, _folder.weights(folder / "unet"), folder / "unet"),
         vae=_open_vae(vae_config, folder / "vae"),
         text_encoder=text,
         tokenizer=open_tokenizer(folder / "tokenizer", text.length),
@@ -102,8 +102,8 @@ def _whole(value: Any, what: str, folder: Path) -> int:
     return value
 
 
-def _open_unet(config: dict[str, Any], folder: Path) -> nn.Module:
-    state = _folder.weights(folder)
+def unet_of(config: dict[str, Any], state: dict[str, Tensor], folder: Path) -> nn.Module:
+    """The U-Net of a config and its weights by diffusers' names, which came from this folder."""
     if _unet.runs(config):
         return _folder.assembled(_unet.UNet, config, gathered(state), folder)
     return _folder.assembled(_library_unet, config, state, folder)

@@ -90,9 +90,13 @@ def check_local(name: object, flag: str) -> None:
 
     A picture may come from anywhere: it must not decide what is fetched from the network.
     """
+    from limner.models._open import parted
+    from limner.models.adapter import adapters_here
     from limner.models.embedded import CLIPS
 
-    if name not in CLIPS and not (isinstance(name, str) and Path(name).is_dir()):
+    base, adapter = parted(name) if isinstance(name, str) else ("", "")
+    own, small = base in CLIPS or Path(base).is_dir(), ("", *adapters_here())
+    if not own or not (adapter in small or Path(adapter).is_dir()):
         raise BadInput(f"the picture was made with {name!r}: give that {flag} yourself (--{flag})")
 
 

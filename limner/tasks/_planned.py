@@ -29,7 +29,7 @@ def planned(
     guidance_scale: float | None,
     guidance_interval: tuple[float, float],
     guidance_rescale: float,
-    sampler: str,
+    sampler: str | None,
     model: str | Path | TextToImage,
 ) -> tuple[TextToImage, Plan]:
     """The model, opened, and what it is to paint, of its own size. Arguments as in `generate`.
@@ -39,7 +39,7 @@ def planned(
     phrases = _phrases(prompt, negative)
     check_whole({"steps": (1 if steps is None else steps, 1, MOST_STEPS)})
     _check_guidance(guidance_scale, guidance_interval, guidance_rescale)
-    if sampler not in names("samplers"):
+    if sampler is not None and sampler not in names("samplers"):
         raise BadInput(f"no sampler {sampler!r}: choose one of {', '.join(names('samplers'))}")
     opened = open_model(model) if isinstance(model, (str, Path)) else model
     _warn(opened, [*(phrase.text for phrase in phrases), negative or ""])
@@ -51,7 +51,7 @@ def planned(
         guidance_scale=opened.guidance_scale if guidance_scale is None else guidance_scale,
         guidance_interval=guidance_interval,
         guidance_rescale=guidance_rescale,
-        sampler=sampler,
+        sampler=sampler or opened.sampler,
         size=(opened.size, opened.size),
     )
 

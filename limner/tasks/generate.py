@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from limner.picture import Picture
     from limner.tasks import Watch
 
-__all__ = ["again", "generate", "size_of"]
+__all__ = ["again", "fitting", "generate", "size_of"]
 
 LARGEST_SIDE = 4096
 
@@ -31,12 +31,13 @@ def generate(
     guidance_scale: float | None = None,
     guidance_interval: tuple[float, float] = (0.0, 1.0),
     guidance_rescale: float = 0.0,
-    sampler: str = "dpmpp_2m",
+    sampler: str | None = None,
     size: str | tuple[int, int] | None = None,
     model: str | Path | TextToImage = "embedded",
     best_of: int | None = None,
     precision: str = "auto",
     compile: bool = False,
+    fast: bool = False,
     watch: Watch | None = None,
 ) -> list[Picture]:
     """Paints what the prompt says; each picture carries the recipe that makes it again.
@@ -54,13 +55,15 @@ def generate(
         guidance_scale: how strongly the words pull; the model's own when not given
         guidance_interval: from and to, in flow time: 0 is clean, 1 is noise; no pull outside
         guidance_rescale: 0 to 1, against too much contrast at large scales
-        sampler: how to get from noise to a picture: a name in limner/samplers
+        sampler: how to get from noise to a picture: a name in limner/samplers; the model's own
+            when not given
         size: width and height in pixels, such as 128x96; the model's own when not given
         model: "embedded", a folder in diffusers' layout, a hub id, or what open_model gave
         best_of: paint so many and keep those that CLIP ranks highest, best first
         precision: auto, float32 or bfloat16
         compile: compile the network: slow the first time, faster from then on; on a CPU in
             bfloat16 it rounds to eight bits, which is not seen but not quite the same picture
+        fast: paint in a few steps, with the model's student (see `limner train student`)
         watch: called after each step with a Progress; raise in it to stop
 
     Raises BadInput when an argument or the model is not usable.
@@ -81,9 +84,9 @@ def generate(
         guidance_interval=guidance_interval,
         guidance_rescale=guidance_rescale,
         sampler=sampler,
-        model=model,
+        model=_quick(model) if fast else model,
     )
-    plan = replace(plan, size=_fitting(wanted or plan.size, opened))
+    plan = replace(plan, size=fitting(wanted or plan.size, opened))
     run = {"count": count, "first": first, "best_of": best_of, "compile": compile}
     opened = placed(opened, precision, compile)
     pictures = paint(opened, plan, range(first, first + (best_of or count)), run, watch)
@@ -121,7 +124,15 @@ def size_of(size: str | tuple[int, int]) -> tuple[int, int]:
     return pair[0], pair[1]
 
 
-def _fitting(size: tuple[int, int], model: TextToImage) -> tuple[int, int]:
+def _quick(model: str | Path | TextToImage) -> str | TextToImage:
+    """A model with the student that comes with limner."""
+    from limner.models.adapter import open_adapter
+
+    student = "student"
+    return f"{model}+{student}" if isinstance(model, (str, Path)) else open_adapter(student, model)
+
+
+def fitting(size: tuple[int, int], model: TextToImage) -> tuple[int, int]:
     """The size, when the model can paint it."""
     by = model.downscale
     if size[0] % by or size[1] % by:

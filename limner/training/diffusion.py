@@ -28,6 +28,7 @@ from limner.prompt import words
 from limner.samplers.dpmpp_2m import dpmpp_2m
 from limner.training._data import Captioned, drawing
 from limner.training._latents import Latents, encode
+from limner.training._noising import Noising
 from limner.training._parts import Parts, build_unet, open_parts, schedule, scheduler, sources
 from limner.training._processes import processes
 from limner.training.loop import Plan, Progress, flush_denormals, open_run, train
@@ -35,7 +36,7 @@ from limner.training.loop import Plan, Progress, flush_denormals, open_run, trai
 if TYPE_CHECKING:
     from transformers import CLIPTokenizer
 
-__all__ = ["Diffusion", "build_unet", "diffusion", "schedule"]
+__all__ = ["Diffusion", "build_unet", "diffusion", "kept_latents", "schedule"]
 
 PREDICTIONS = ("v_prediction", "epsilon", "flow")
 PROMPTS = (
@@ -87,32 +88,21 @@ class Diffusion:
         self.data, self.unet, self.tokenizer = data, unet, tokenizer
         self.vocabulary = list(vocabulary)
         self.text_encoder, self.autoencoder = text_encoder.requires_grad_(text_learns), autoencoder
-        self.prediction, self.dropped, self.spread = prediction, dropped, spread
-        self.uniform, self.seed = uniform, seed
+        self.prediction, self.dropped, self.seed = prediction, dropped, seed
         self.table = schedule(zero_snr=prediction != "epsilon")
+        of_network = None if prediction == "flow" else self.table
+        self.noising = Noising(prediction, of_network, spread, uniform)
         both = nn.ModuleDict({"unet": unet, "text_encoder": text_encoder})
         self.players: Mapping[str, nn.Module] = {"denoiser": both}
         unet.to(memory_format=torch.channels_last)
 
     def levels(self, count: int, rng: np.random.Generator) -> Tensor:
         """Timesteps (count,): indices of the table, or 1000·t for flow."""
-        mean, deviation = self.spread
-        logit = torch.from_numpy(rng.normal(mean, deviation, count))
-        evenly = torch.from_numpy(rng.random(count))
-        even = torch.from_numpy(rng.random(count) < self.uniform)
-        if self.prediction == "flow":
-            return 1000 * torch.where(even, evenly, logit.sigmoid())
-        # flow time t has α/σ = (1 − t)/t; the table's entry with the same ratio
-        of_table = torch.logit(self.table.clamp(1e-12, 1 - 1e-12))  # log SNR, falling
-        nearest = torch.searchsorted(-of_table, 2 * logit).clamp(max=len(self.table) - 1)
-        return torch.where(even, (evenly * len(self.table)).long(), nearest)
+        return self.noising.timesteps(count, rng)
 
     def _level(self, timesteps: Tensor) -> tuple[Tensor, Tensor]:
         """α and σ (b,) of x = α·x0 + σ·n."""
-        if self.prediction == "flow":
-            return 1 - timesteps / 1000, timesteps / 1000
-        alpha_bar = self.table[timesteps]
-        return alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
+        return self.noising.level(timesteps)
 
     def batch(self, step: int, size: int, rank: int, ranks: int) -> dict[str, Tensor]:
         """Latents, their noise, timesteps and token ids of one step."""
@@ -150,13 +140,7 @@ class Diffusion:
         device = next(self.unet.parameters()).device
         latents, noise = batch["latents"].to(device), batch["noise"].to(device)
         timesteps = batch["timesteps"]
-        alpha, sigma = (each.to(latents).view(-1, 1, 1, 1) for each in self._level(timesteps))
-        target = {
-            "epsilon": noise,
-            "v_prediction": alpha * noise - sigma * latents,  # Salimans and Ho 2022, appendix D
-            "flow": noise - latents,
-        }[self.prediction]
-        noisy = (alpha * latents + sigma * noise).contiguous(memory_format=torch.channels_last)
+        noisy, target = self.noising.noisy(latents, noise, timesteps)
         states = self._states(batch["ids"].to(device))
         said = self.unet(noisy, timesteps.to(device), encoder_hidden_states=states).sample
         loss = F.mse_loss(said.float(), target)
@@ -228,7 +212,7 @@ def diffusion(
     open_run(run, resume)
     torch.manual_seed(plan.seed)
     parts = open_parts(found, data.size)
-    kept = _latents(data, parts.autoencoder, run / "latents", latents, watch)
+    kept = kept_latents(data, parts.autoencoder, run / "latents", latents, watch)
     recipe = Diffusion(
         Captioned(kept, plan.seed),
         parts.unet,
@@ -243,7 +227,7 @@ def diffusion(
     yield from train(recipe, plan, run, resume=resume)
 
 
-def _latents(
+def kept_latents(
     data: CaptionedPictures,
     autoencoder: Any,
     folder: Path,

@@ -1,0 +1,230 @@
+"""The recipe of ``limner train student``: a text-to-image model's many guided steps in a few.
+
+Multistep consistency distillation (Heek et al. 2024, algorithm 1): the time is cut into a few
+segments, and from anywhere in one the student says at once where the teacher's way leads to at the
+segment's end. With one segment this is consistency distillation (Song et al. 2023). The teacher is
+guided (Luo et al. 2023, "Latent Consistency Models", eq. 14), so the student needs no guidance. It
+is kept as an adapter of the teacher.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from limner.data import CaptionedPictures
+from limner.denoisers import Denoiser
+from limner.denoisers.cfg import CFG
+from limner.denoisers.given import Given
+from limner.denoisers.network import Network
+from limner.errors import BadInput
+from limner.levels import Level, flow_levels, vp_levels
+from limner.models._open import open_model
+from limner.models._text_to_image import TextToImage
+from limner.models.adapter import base_of
+from limner.noise import Noise
+from limner.picture import Picture, grid
+from limner.samplers import State
+from limner.samplers.ddim import ddim
+from limner.tasks._checks import check_whole
+from limner.training._data import Captioned, drawing
+from limner.training._low_rank import Additions, export
+from limner.training._parts import open_parts, sources
+from limner.training._processes import processes
+from limner.training.diffusion import PROMPTS, kept_latents
+from limner.training.loop import Plan, Progress, flush_denormals, open_run, train
+
+__all__ = ["Student", "student"]
+
+_HUBER = 0.00054  # of the root of how many numbers a latent has (Song and Dhariwal 2024, §3.3)
+
+
+class _Part(NamedTuple):
+    """The pictures of one segment in one step, all at one level."""
+
+    latents: Tensor  # (b, c, h, w)
+    noise: Tensor  # its like
+    words: list[str]
+    place: int  # which of the levels
+
+
+class Student:
+    """Recipe.
+
+    Args:
+        data: latents and captions (``Latents``).
+        teacher: the model; it stays as it is.
+        unet: the same U-Net for training, which `learned` changes.
+        learned: the player.
+        segments: the steps that the student is to take.
+        intervals: the teacher's steps from noise to clean, a multiple of the segments.
+    """
+
+    def __init__(
+        self,
+        data: Captioned,
+        teacher: TextToImage,
+        unet: nn.Module,
+        learned: nn.Module,
+        *,
+        segments: int = 4,
+        intervals: int = 32,
+        seed: int = 0,
+    ) -> None:
+        if segments < 1 or intervals < segments or intervals % segments:
+            raise BadInput(
+                f"{segments} segments of {intervals} intervals: give a multiple, such as "
+                f"{8 * max(segments, 1)} intervals"
+            )
+        self.data, self.teacher, self.learned, self.seed = data, teacher, learned, seed
+        self.segments, self.length = segments, intervals // segments
+        table, said = teacher.alpha_bars, teacher.prediction
+        self.levels = flow_levels(intervals) if table is None else vp_levels(table, intervals)
+        self.network = Network(unet, said, table)
+        self.players: Mapping[str, nn.Module] = {"student": learned}
+
+    def batch(self, step: int, size: int, rank: int, ranks: int) -> list[_Part]:
+        """Pictures of each segment, at one level of it."""
+        if size < self.segments:
+            raise BadInput(f"batch_size {size}: give at least {self.segments}, one a segment")
+        latents, captions = self.data.step(step, size, rank, ranks)
+        rng = drawing(self.seed, step, rank, "student")
+        noise = rng.standard_normal(latents.shape).astype(latents.dtype)
+        parts, first = [], 0
+        for segment in range(self.segments):
+            own = slice(first, first + (size + segment) // self.segments)
+            place = segment * self.length + int(rng.integers(self.length))
+            of = (torch.from_numpy(each[own]) for each in (latents, noise))
+            parts.append(_Part(*of, captions[own], place))
+            first = own.stop
+        return parts
+
+    def learn(
+        self,
+        player: str,
+        batch: list[_Part],
+        step: int,
+        backward: Callable[[Tensor], None],
+    ) -> dict[str, Tensor]:
+        """The mean distance to the teacher's way, and each segment's own."""
+        logged = {}
+        for number, part in enumerate(batch):
+            loss = self._apart(part)
+            backward(loss / len(batch))
+            logged[f"segment_{number}"] = loss.detach()
+        return {"loss": torch.stack(list(logged.values())).mean(), **logged}
+
+    def _apart(self, part: _Part) -> Tensor:
+        """How far the student's step to the segment's end is from the teacher's way there."""
+        latents, noise = part.latents.to(self.teacher.device), part.noise.to(self.teacher.device)
+        here, after = self.levels[part.place : part.place + 2]
+        end = self.levels[(part.place // self.length + 1) * self.length]
+        own = self._own(part.words)
+        x = here.alpha * latents + here.sigma * noise
+        with torch.no_grad():
+            led = _step(self._guide(part.words), x, here, after).x
+            aim = led if after == end else _step(own, led, after, end).x
+        return _huber((_step(own, x, here, end).x - aim) / _lever(here, end))
+
+    def _own(self, words: Sequence[str]) -> Denoiser:
+        """The student, told some words."""
+        return Given(self.network, self.teacher.encode_text(words).float())
+
+    def _guide(self, words: Sequence[str]) -> Denoiser:
+        """The teacher, guided as it paints; in its own type of numbers, whatever autocast says."""
+        model = self.teacher
+        network = Network(model.unet, model.prediction, model.alpha_bars)
+        nothing, told = model.encode_text(["", *words]).split([1, len(words)])
+        guided = CFG(network, told, nothing, model.guidance_scale)
+
+        def denoiser(x: Tensor, level: Level) -> Tensor:
+            with torch.autocast(x.device.type, enabled=False):
+                return guided(x, level)
+
+        return denoiser
+
+    def preview(self, step: int, folder: Path) -> None:
+        """A sheet of what it paints in as many steps as it has segments."""
+        levels, shape = self.levels[:: self.length], self.data.source.batch([0])[0].shape[1:]
+        noise = Noise(self.seed, range(len(PROMPTS)))
+        x = (noise.normal(tuple(shape)) * math.hypot(*levels[0])).to(self.teacher.device)
+        for state in ddim(self._own(PROMPTS), x, levels, noise=noise):
+            x = state.x
+        pictures = [Picture(pixels.cpu()) for pixels in self.teacher.decode(x)]
+        grid(pictures, columns=6, labels=list(PROMPTS)).save(folder / f"step-{step:06d}.png")
+
+    def export(self, folder: Path) -> None:
+        """The adapter, with the steps and the sampler that it is for."""
+        assert isinstance(self.learned, Additions)
+        card = {"steps": self.segments, "guidance_scale": 1.0, "sampler": "ddim"}
+        export(folder, self.learned, "student", base_of(self.teacher), card)
+
+
+def _step(denoiser: Denoiser, x: Tensor, here: Level, there: Level) -> State:
+    """DDIM's, from one level to another, with no noise added."""
+    return next(ddim(denoiser, x, [here, there], noise=Noise(0, range(len(x)))))
+
+
+def _lever(here: Level, there: Level) -> float:
+    """By how much a step from here to there moves when the network's v does: α'σ − ασ'. So errors
+    count as in v-prediction, at any level and for steps of any length."""
+    return there.alpha * here.sigma - here.alpha * there.sigma
+
+
+def _huber(apart: Tensor) -> Tensor:
+    """√(‖a‖² + c²) − c over the root of how many numbers there are, and the mean of that."""
+    count = math.sqrt(apart[0].numel())
+    c = _HUBER * count
+    return ((apart.flatten(1).square().sum(1) + c * c).sqrt() - c).mean() / count
+
+
+def student(
+    data: CaptionedPictures,
+    run: Path,
+    plan: Plan,
+    *,
+    model: str = "embedded",
+    segments: int = 4,
+    intervals: int = 32,
+    rank: int = 8,
+    latents: int = 20_000,
+    resume: bool = False,
+    watch: Callable[[int, int], None] | None = None,
+) -> Iterator[Progress]:
+    """Teach a text-to-image model to paint in a few steps; ``run/model`` is an adapter of it, for
+    ``limner generate --model embedded+RUN/model``.
+
+    Args:
+        model: the teacher: a Stable Diffusion folder, or embedded.
+        segments: the steps that the student is to take; fewer are harder.
+        intervals: the teacher's steps from noise to clean, a multiple of the segments.
+        rank: of what the adapter adds to each layer.
+        latents: how many pictures are encoded beforehand and learned from in turn.
+        resume: go on from the last checkpoint in the run's folder.
+        watch: told how many pictures are encoded, of how many.
+    """
+    flush_denormals()
+    check_whole({"rank": (rank, 1, 1024), "latents": (latents, 1, 10**9)})
+    teacher, found = open_model(model), sources(None, None, model)
+    open_run(run, resume)
+    torch.manual_seed(plan.seed)
+    parts = open_parts(found, data.size)
+    parts.unet.to(processes().device, memory_format=torch.channels_last)
+    learned = Additions(parts.unet, rank)
+    kept = kept_latents(data, parts.autoencoder, run / "latents", latents, watch)
+    number = torch.bfloat16 if plan.precision == "bf16" else torch.float32
+    recipe = Student(
+        Captioned(kept, plan.seed),
+        teacher.to(processes().device, number),
+        parts.unet,
+        learned,
+        segments=segments,
+        intervals=intervals,
+        seed=plan.seed,
+    )
+    yield from train(recipe, plan, run, resume=resume)
