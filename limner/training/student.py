@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -44,8 +45,8 @@ __all__ = ["Student", "student"]
 _HUBER = 0.00054  # of the root of how many numbers a latent has (Song and Dhariwal 2024, §3.3)
 
 
-class _Part(NamedTuple):
-    """The pictures of one segment in one step, all at one level."""
+class Batch(NamedTuple):
+    """The pictures of one step, all at one level: a network is quicker with many at a time."""
 
     latents: Tensor  # (b, c, h, w)
     noise: Tensor  # its like
@@ -88,48 +89,34 @@ class Student:
         self.network = Network(unet, said, table)
         self.players: Mapping[str, nn.Module] = {"student": learned}
 
-    def batch(self, step: int, size: int, rank: int, ranks: int) -> list[_Part]:
-        """Pictures of each segment, at one level of it."""
-        if size < self.segments:
-            raise BadInput(f"batch_size {size}: give at least {self.segments}, one a segment")
+    def batch(self, step: int, size: int, rank: int, ranks: int) -> Batch:
+        """Pictures at one level of a segment; the segments take turns."""
         latents, captions = self.data.step(step, size, rank, ranks)
-        rng = drawing(self.seed, step, rank, "student")
-        noise = rng.standard_normal(latents.shape).astype(latents.dtype)
-        parts, first = [], 0
-        for segment in range(self.segments):
-            own = slice(first, first + (size + segment) // self.segments)
-            place = segment * self.length + int(rng.integers(self.length))
-            of = (torch.from_numpy(each[own]) for each in (latents, noise))
-            parts.append(_Part(*of, captions[own], place))
-            first = own.stop
-        return parts
+        rng = drawing(self.seed, step, 0, "student")  # of all processes; this one has its rows
+        place = step % self.segments * self.length + int(rng.integers(self.length))
+        noise = rng.standard_normal((size * ranks, *latents.shape[1:]), np.float32)
+        own = torch.from_numpy(noise[rank * size : (rank + 1) * size])
+        return Batch(torch.from_numpy(latents), own, captions, place)
 
     def learn(
         self,
         player: str,
-        batch: list[_Part],
+        batch: Batch,
         step: int,
         backward: Callable[[Tensor], None],
     ) -> dict[str, Tensor]:
-        """The mean distance to the teacher's way, and each segment's own."""
-        logged = {}
-        for number, part in enumerate(batch):
-            loss = self._apart(part)
-            backward(loss / len(batch))
-            logged[f"segment_{number}"] = loss.detach()
-        return {"loss": torch.stack(list(logged.values())).mean(), **logged}
-
-    def _apart(self, part: _Part) -> Tensor:
         """How far the student's step to the segment's end is from the teacher's way there."""
-        latents, noise = part.latents.to(self.teacher.device), part.noise.to(self.teacher.device)
-        here, after = self.levels[part.place : part.place + 2]
-        end = self.levels[(part.place // self.length + 1) * self.length]
-        own = self._own(part.words)
+        latents, noise = (each.to(self.teacher.device) for each in (batch.latents, batch.noise))
+        here, after = self.levels[batch.place : batch.place + 2]
+        end = self.levels[(batch.place // self.length + 1) * self.length]
+        own = self._own(batch.words)
         x = here.alpha * latents + here.sigma * noise
         with torch.no_grad():
-            led = _step(self._guide(part.words), x, here, after).x
+            led = _step(self._guide(batch.words), x, here, after).x
             aim = led if after == end else _step(own, led, after, end).x
-        return _huber((_step(own, x, here, end).x - aim) / _lever(here, end))
+        loss = _huber((_step(own, x, here, end).x - aim) / _lever(here, end))
+        backward(loss)
+        return {"loss": loss.detach(), "time": loss.new_tensor(here.time)}
 
     def _own(self, words: Sequence[str]) -> Denoiser:
         """The student, told some words."""

@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from limner import generate, open_model
+from limner import Picture, generate, open_model, replay
 from limner.errors import BadInput
 from limner.levels import alpha_bars, zero_terminal
 from limner.models.adapter import open_adapter
@@ -29,7 +29,7 @@ TABLE = zero_terminal(alpha_bars("scaled_linear"))
 WIDTH = 0.6  # the standard deviation of the latents' Gaussian
 SHAPE = (2, 4, 4)
 PLAN = Plan(
-    steps=400, batch_size=32, learning_rate=0.03, warmup_steps=5, decay=0.6, ema=0.98, seed=1,
+    steps=1600, batch_size=8, learning_rate=0.03, warmup_steps=5, decay=0.6, ema=0.98, seed=1,
     weight_decay=0.0, save_every=10_000,
 )  # fmt: skip
 
@@ -108,22 +108,23 @@ def test_on_a_gaussian_it_learns_the_flow_itself(tmp_path: Path, segments: int) 
 def test_the_guided_teacher_is_what_it_learns(tmp_path: Path) -> None:
     """In a segment's last interval the aim is the teacher's: v + 3·(what the words add)."""
     recipe, network = made(4, 4, told=0.1, guidance_scale=3.0)
-    list(train(recipe, replace(PLAN, steps=300), tmp_path))
+    list(train(recipe, replace(PLAN, steps=800), tmp_path))
     assert (network.shift - 0.3).abs().max() < 0.02
 
 
-def test_each_segment_has_its_share_of_a_batch_at_one_of_its_levels() -> None:
+def test_segments_take_turns_and_all_of_their_levels_come() -> None:
     recipe, _ = made(16, 4)
-    places = set()
-    for step in range(40):
-        parts = recipe.batch(step, 10, 0, 1)
-        assert sorted(len(part.latents) for part in parts) == [2, 2, 3, 3]
-        assert all(len(part.words) == len(part.noise) == len(part.latents) for part in parts)
-        assert [part.place // 4 for part in parts] == [0, 1, 2, 3]
-        places |= {part.place for part in parts}
-    assert places == set(range(16))
-    with pytest.raises(BadInput, match="batch_size 3: give at least 4"):
-        recipe.batch(0, 3, 0, 1)
+    batches = [recipe.batch(step, 3, 0, 1) for step in range(160)]
+    assert [each.place // 4 for each in batches[:6]] == [0, 1, 2, 3, 0, 1]
+    assert {each.place for each in batches} == set(range(16))
+
+
+def test_processes_share_a_level_and_no_noise() -> None:
+    recipe, _ = made(16, 4)
+    a, b = recipe.batch(5, 2, 0, 2), recipe.batch(5, 2, 1, 2)
+    whole = recipe.batch(5, 4, 0, 1)
+    assert a.place == b.place == whole.place
+    assert torch.equal(torch.cat([a.noise, b.noise]), whole.noise)
 
 
 def test_segments_that_do_not_divide_are_named() -> None:
@@ -155,5 +156,8 @@ def test_what_is_trained_is_an_adapter_that_paints_and_goes_on(
     assert picture.recipe["arguments"]["steps"] == 2
     assert picture.recipe["arguments"]["sampler"] == "ddim"
     assert picture.recipe["model"]["name"] == name
+    assert replay(picture).identical
+    with pytest.raises(BadInput, match="give that model yourself"):
+        replay(Picture(picture.pixels, picture.recipe | {"model": {"name": f"{folder}+gone"}}))
     with pytest.raises(BadInput, match="one at a time"):
         open_adapter(tmp_path / "whole" / "model", model)
