@@ -22,10 +22,14 @@ if TYPE_CHECKING:
     from limner.tasks.classify import classify
     from limner.tasks.describe import describe
     from limner.tasks.edit import edit
+    from limner.tasks.explain import explain
     from limner.tasks.generate import generate
+    from limner.tasks.guide import guide
     from limner.tasks.inpaint import inpaint
     from limner.tasks.interpolate import interpolate
     from limner.tasks.invert import invert
+    from limner.tasks.layout import layout
+    from limner.tasks.map import map
     from limner.tasks.mix import mix
     from limner.tasks.modifiers import modifiers
     from limner.tasks.outpaint import outpaint
@@ -33,6 +37,11 @@ if TYPE_CHECKING:
     from limner.tasks.rank import rank
     from limner.tasks.replay import replay
     from limner.tasks.restyle import restyle
+    from limner.tasks.sample import sample
+    from limner.tasks.textdiff import textdiff
+    from limner.tasks.unclip import unclip
+    from limner.tasks.upscale import upscale
+    from limner.tasks.vary import vary
 
 __version__ = "0.1.0"
 __all__ = [
@@ -44,12 +53,16 @@ __all__ = [
     "classify",
     "describe",
     "edit",
+    "explain",
     "generate",
     "grid",
+    "guide",
     "inpaint",
     "interpolate",
     "invert",
+    "layout",
     "load",
+    "map",
     "mix",
     "modifiers",
     "open_clip",
@@ -59,6 +72,11 @@ __all__ = [
     "rank",
     "replay",
     "restyle",
+    "sample",
+    "textdiff",
+    "unclip",
+    "upscale",
+    "vary",
 ]
 
 _HOMES = {
@@ -68,12 +86,16 @@ _HOMES = {
     "classify": "limner.tasks.classify",
     "describe": "limner.tasks.describe",
     "edit": "limner.tasks.edit",
+    "explain": "limner.tasks.explain",
     "generate": "limner.tasks.generate",
     "grid": "limner.picture",
+    "guide": "limner.tasks.guide",
     "inpaint": "limner.tasks.inpaint",
     "interpolate": "limner.tasks.interpolate",
     "invert": "limner.tasks.invert",
+    "layout": "limner.tasks.layout",
     "load": "limner.picture",
+    "map": "limner.tasks.map",
     "mix": "limner.tasks.mix",
     "modifiers": "limner.tasks.modifiers",
     "open_clip": "limner.models.clip",
@@ -83,6 +105,11 @@ _HOMES = {
     "rank": "limner.tasks.rank",
     "replay": "limner.tasks.replay",
     "restyle": "limner.tasks.restyle",
+    "sample": "limner.tasks.sample",
+    "textdiff": "limner.tasks.textdiff",
+    "unclip": "limner.tasks.unclip",
+    "upscale": "limner.tasks.upscale",
+    "vary": "limner.tasks.vary",
 }
 
 

@@ -15,9 +15,12 @@ import typer
 from limner import (
     _cli_measure_adapt,
     _cli_measure_clip,
+    _cli_measure_diffusion,
     _cli_measure_faces,
     _cli_measure_portraits,
+    _cli_measure_regions,
     _cli_measure_search,
+    _cli_measure_unclip,
 )
 from limner._cli_measure_flags import Clip, Count, Keep, Measure, Model, Seed, Vocabulary, rows
 from limner._cli_show import Json, bar, print_json, say
@@ -38,6 +41,9 @@ def register(app: typer.Typer) -> None:
         *_cli_measure_adapt.MEASURES,
         *_cli_measure_faces.MEASURES,
         *_cli_measure_portraits.MEASURES,
+        *_cli_measure_diffusion.MEASURES,
+        *_cli_measure_regions.MEASURES,
+        *_cli_measure_unclip.MEASURES,
     ):
         measure.command(name, epilog=f"Example: limner measure {example}")(run)
     app.add_typer(measure, name="measure", epilog="Example: limner measure compose --count 80")

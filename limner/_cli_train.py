@@ -59,7 +59,21 @@ _EXAMPLES = {
         "limner train attributes --data 'world:faces?aligned=1&styled=0.4' --pixels 64 "
         "-o runs/attributes"
     ),
+    "noised-clip": "limner train noised-clip --data world:scenes -o runs/noised-clip",
+    "noised-classifier": (
+        "limner train noised-classifier --data 'world:scenes?alone=1' -o runs/noised-classifier"
+    ),
+    "inpainting": "limner train inpainting --data world:scenes -o runs/inpainting",
+    "regions": "limner train regions --data world:scenes -o runs/regions",
+    "student": "limner train student --data world:scenes -o runs/student",
+    "decoder": "limner train decoder --data world:scenes -o runs/decoder",
+    "prior": "limner train prior --data world:scenes -o runs/prior",
+    "upscaler": (
+        "limner train upscaler --data 'world:scenes?scale=4' --pixels 512 -o runs/upscaler"
+    ),
     "diffusion": "limner train diffusion --data world:scenes --clip runs/clip/model -o runs/words",
+    "iddpm": "limner train iddpm --data fashion-mnist --pixels 32 --grey -o runs/iddpm",
+    "score-sde": "limner train score-sde --data cifar-10 --pixels 32 --sde ve -o runs/score",
 }
 
 # Recipes that read no data: which of the flags they leave out, and their own usual values.
@@ -88,12 +102,12 @@ class _Recipes(TyperGroup):
         app = typer.Typer(no_args_is_help=True)
         app.callback()(lambda: None)  # a group even with one command
         left_out = ("data", "run", "plan", "watch")
-        recipe = find("training", cmd_name)
-        run = _runner(cmd_name)
+        recipe = find("training", cmd_name.replace("-", "_"))
+        run = _runner(recipe.__name__)
         if cmd_name in _DATALESS:
             run = _dataless(run, *_DATALESS[cmd_name])
         command(app, recipe, run, example=_EXAMPLES[cmd_name], without=left_out)
-        return typer.main.get_group(app).get_command(ctx, cmd_name)
+        return typer.main.get_group(app).get_command(ctx, recipe.__name__)
 
 
 def register(app: typer.Typer) -> None:

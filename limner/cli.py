@@ -17,14 +17,20 @@ import limner
 from limner import (
     _cli_adapt,
     _cli_edit,
+    _cli_explain,
+    _cli_guide,
     _cli_latents,
     _cli_look,
     _cli_measure,
     _cli_models,
     _cli_modifiers,
     _cli_paint,
+    _cli_regions,
+    _cli_sample,
     _cli_search,
     _cli_train,
+    _cli_unclip,
+    _cli_upscale,
     _cli_world,
 )
 from limner._cli_show import complain, warn
@@ -43,10 +49,16 @@ app = typer.Typer(
 )
 for _part in (
     _cli_paint,
+    _cli_regions,
+    _cli_upscale,
+    _cli_unclip,
+    _cli_guide,
     _cli_search,
     _cli_edit,
     _cli_latents,
     _cli_adapt,
+    _cli_explain,
+    _cli_sample,
     _cli_look,
     _cli_world,
     _cli_train,

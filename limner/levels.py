@@ -30,6 +30,7 @@ __all__ = [
     "Spacing",
     "alpha_bars",
     "flow_levels",
+    "geometric_levels",
     "karras_levels",
     "level_at",
     "timestep_of",
@@ -172,6 +173,21 @@ def karras_levels(
         raise BadInput(f"{steps} steps: give at least 1")
     roots = np.linspace(sigma_max ** (1 / rho), sigma_min ** (1 / rho), steps)
     return [*(Level(1.0, float(root**rho)) for root in roots), CLEAN]
+
+
+def geometric_levels(steps: int, sigma_min: float, sigma_max: float) -> list[Level]:
+    """steps + 1 VE levels from sigma_max to sigma_min, evenly in ln σ, then CLEAN.
+
+    Song et al. 2021, "Score-based generative modeling through stochastic differential equations",
+    appendix C, the VE SDE.
+    """
+    if not 0 < sigma_min <= sigma_max < math.inf or steps < 1:
+        raise BadInput(
+            f"{steps} steps of σ from {sigma_max} to {sigma_min}: give at least 1, and "
+            "0 < sigma_min ≤ sigma_max < ∞"
+        )
+    ratios = np.geomspace(sigma_max, sigma_min, steps)
+    return [*(Level(1.0, float(sigma)) for sigma in ratios), CLEAN]
 
 
 def flow_levels(steps: int, shift: float = 1.0) -> list[Level]:

@@ -318,8 +318,9 @@ print(took)
 def test_the_public_names() -> None:
     assert limner.__all__ == [
         "BadInput", "LimnerError", "Picture", "adapt", "arithmetic", "classify", "describe",
-        "edit", "generate", "grid", "inpaint", "interpolate", "invert", "load", "mix", "modifiers",
-        "open_clip", "open_model", "outpaint", "paint", "rank", "replay", "restyle",
+        "edit", "explain", "generate", "grid", "guide", "inpaint", "interpolate", "invert",
+        "layout", "load", "map", "mix", "modifiers", "open_clip", "open_model", "outpaint",
+        "paint", "rank", "replay", "restyle", "sample",
     ]  # fmt: skip
     for name in limner.__all__:
         assert callable(getattr(limner, name))

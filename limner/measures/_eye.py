@@ -134,7 +134,7 @@ class Eye:
             seen_things = self._two(templates, sight)
             told |= _about_two(seen_things, scene)
         else:
-            first = self._best(templates, sight, torch.ones(RES, RES))
+            first = self.best(templates, sight, torch.ones(RES, RES))
             if scene.things[0].material:
                 first = self._closer(first, picture, sight)
             seen_things = [first]
@@ -148,7 +148,8 @@ class Eye:
             told["background"] = behind.nearest(small, rest)[0] == scene.background
         return told
 
-    def _best(self, templates: Bank, sight: Sight, weight: Tensor) -> Ranked:
+    def best(self, templates: Bank, sight: Sight, weight: Tensor) -> Ranked:
+        """What explains most of a picture where the weight (RES, RES) is not 0."""
         scores = scored(templates, sight, weight)
         values: dict[str, float] = {}
         for thing, value in zip(templates.things, scores.value.amax(1).tolist()):
@@ -165,7 +166,7 @@ class Eye:
             templates, behind = self.in_style(style)
             kind, variant = behind.nearest(small)
             sight = Sight(small, behind.behind(small, kind))
-            thing = self._best(templates, sight, torch.ones(RES, RES)).found
+            thing = self.best(templates, sight, torch.ones(RES, RES)).found
             sprite, ground = self.world.sprite(thing.thing), background(kind, variant)
             again = repainted(ground, thing, sprite, style)[None]
             both = torch.cat([again, smeared(again, 1.0, 0.0)])  # a model's strokes are soft
@@ -185,11 +186,11 @@ class Eye:
 
     def _two(self, templates: Bank, sight: Sight) -> list[Ranked]:
         """The two things that together explain most, each seen where the other leaves it free."""
-        one = self._best(templates, sight, torch.ones(RES, RES))
-        other = self._best(templates, sight, hidden(one.found))
+        one = self.best(templates, sight, torch.ones(RES, RES))
+        other = self.best(templates, sight, hidden(one.found))
         pairs = [(one, other)]
         for _ in range(2):
-            again = self._best(templates, sight, hidden(other.found))
+            again = self.best(templates, sight, hidden(other.found))
             pairs.append((other, again))
             if again.found.thing == one.found.thing:
                 break

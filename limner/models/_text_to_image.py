@@ -76,10 +76,10 @@ class TextToImage:
 
     @property
     def conditioned(self) -> str | None:
-        """What its U-Net has to be shown beside x: inpainting, or its adapter's kind; or None."""
-        if not self.beside:
-            return None
-        return self.adapter.kind if self.adapter else "inpainting"
+        """What its U-Net has to be told beside words: inpainting, its adapter's kind, or None."""
+        if self.adapter is not None and (self.beside or self.adapter.card.get("tokens")):
+            return self.adapter.kind
+        return "inpainting" if self.beside else None
 
     @cached_property
     def fingerprint(self) -> str:

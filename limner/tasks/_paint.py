@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -13,10 +13,11 @@ import torch
 from torch import Tensor
 
 from limner._rooms import find
-from limner.denoisers import Denoiser
+from limner.denoisers import Conditional, Denoiser
 from limner.denoisers.cfg import CFG
 from limner.denoisers.compose import Compose
 from limner.denoisers.network import Network
+from limner.denoisers.shown import Shown
 from limner.errors import BadInput, LimnerError
 from limner.levels import CLEAN, Level, flow_levels, level_at, vp_level, vp_levels
 from limner.models._text_to_image import TextToImage
@@ -28,7 +29,7 @@ from limner.samplers._resampled import journey, jump_of, resampled
 from limner.tasks import Progress, Watch
 from limner.tasks._recipe import recipe_of
 
-__all__ = ["AT_ONCE", "Course", "Plan", "guided", "levels", "paint", "states"]
+__all__ = ["AT_ONCE", "Course", "Plan", "from_noise", "guided", "levels", "paint", "states"]
 
 AT_ONCE = 8  # pictures in one pass: more is no faster on a CPU, and memory grows with it
 
@@ -89,7 +90,7 @@ def paint(
              hashes, that the pictures were made from
     course:  from pure noise to all of the picture when not given
     """
-    course = course or _from_noise(model, plan)
+    course = course or from_noise(model, plan)
     recipe = recipe_of(
         task,
         asdict(plan) | run,
@@ -113,21 +114,33 @@ def paint(
     return out
 
 
-def guided(model: TextToImage, plan: Plan, beside: Tensor | None = None) -> Denoiser:
+def guided(
+    model: TextToImage, plan: Plan, beside: Tensor | None = None, *, blank: bool = False
+) -> Denoiser:
     """The network under the plan's words and guidance.
 
-    beside:  what a network for inpainting sees below x (see `TextToImage`). Raises BadInput where
-             it is missing.
+    beside:  what a network sees below x that was trained to (see `TextToImage`). Raises BadInput
+             where it is missing.
+    blank:   with the negative words nothing is shown beside x, see `Shown`
     """
-    if model.beside and beside is None:
+    if model.conditioned and beside is None:
+        fitting = {
+            "inpainting": "inpaint or outpaint",
+            "regions": "layout or map",
+            "decoder": "vary, textdiff or unclip",
+        }
+        known = fitting.get(model.conditioned or "", "the task that it is for")
         raise BadInput(
-            f"the model {model.name!r} was trained for inpainting: use limner inpaint or outpaint, "
+            f"the model {model.name!r} was trained for {model.conditioned}: use limner {known}, "
             "or another model (--model)"
         )
-    network = Network(model.unet, model.prediction, model.alpha_bars, beside)
     phrases = parse(plan.prompt)
     texts = [plan.negative, *(phrase.text for phrase in phrases)]
     without, *states = model.encode_text(texts).split(1)
+    plain = Network(model.unet, model.prediction, model.alpha_bars)
+    network: Conditional = plain if beside is None else replace(plain, beside=beside)
+    if blank and beside is not None:
+        network = Shown(plain, beside, without)
     weights = [plan.guidance_scale * phrase.weight for phrase in phrases]
     interval, rescale = plan.guidance_interval, plan.guidance_rescale
     if len(states) == 1:
@@ -161,7 +174,8 @@ def _level(table: Tensor, count: float) -> Level:
     return vp_level(1 / (1 + ratio**2))
 
 
-def _from_noise(model: TextToImage, plan: Plan) -> Course:
+def from_noise(model: TextToImage, plan: Plan, denoiser: Denoiser | None = None) -> Course:
+    """From pure noise to all of the picture. denoiser: `guided` when not given."""
     along = levels(model, plan.steps)
     width, height = plan.size
     shape = (model.channels, height // model.downscale, width // model.downscale)
@@ -172,7 +186,7 @@ def _from_noise(model: TextToImage, plan: Plan) -> Course:
     def start(noise: Noise) -> Tensor:
         return (noise.normal(shape) * spread).to(model.device)
 
-    return Course(guided(model, plan), along, start)
+    return Course(denoiser or guided(model, plan), along, start)
 
 
 def states(course: Course, plan: Plan, samples: Sequence[int]) -> Iterator[State]:

@@ -31,12 +31,15 @@ def planned(
     guidance_rescale: float,
     sampler: str | None,
     model: str | Path | TextToImage,
+    wordless: bool = False,
 ) -> tuple[TextToImage, Plan]:
     """The model, opened, and what it is to paint, of its own size. Arguments as in `generate`.
 
+    wordless: the prompt may be empty
+
     Raises BadInput; warns of words that the model does not know.
     """
-    phrases = _phrases(prompt, negative)
+    phrases = _phrases(prompt, negative, wordless)
     check_whole({"steps": (1 if steps is None else steps, 1, MOST_STEPS)})
     _check_guidance(guidance_scale, guidance_interval, guidance_rescale)
     if sampler is not None and sampler not in names("samplers"):
@@ -83,10 +86,10 @@ def told_again(
     }
 
 
-def _phrases(prompt: str, negative: str | None) -> list[Phrase]:
+def _phrases(prompt: str, negative: str | None, wordless: bool) -> list[Phrase]:
     if negative:
         check(negative, "negative prompt")
-    phrases = parse(prompt)
+    phrases = [] if wordless and not prompt else parse(prompt)
     for phrase in phrases:
         if phrase.picture is not None:
             raise BadInput(f"{phrase.text!r} names a picture: it is painted from words alone")

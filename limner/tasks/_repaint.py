@@ -91,8 +91,8 @@ def rounds_of(model: TextToImage, said: int | None) -> int:
 
 def _trained(model: TextToImage, plan: Plan, view: Tensor, cells: Tensor) -> Denoiser | None:
     """The network of an inpainting model, told the mask and the latents of what is known."""
-    if not model.beside:
-        return None
+    if model.conditioned != "inpainting":
+        return None  # and `guided` refuses what was trained for something else
     hole = cells.repeat_interleave(model.downscale, 2).repeat_interleave(model.downscale, 3)
     grey = view.to(hole).where(hole == 0, torch.tensor(0.5, device=hole.device))
     return guided(model, plan, torch.cat([cells, model.encode(grey)], 1))

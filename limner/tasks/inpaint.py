@@ -43,6 +43,7 @@ def inpaint(
     guidance_rescale: float = 0.0,
     sampler: str = "dpmpp_2m",
     model: str | Path | TextToImage = "embedded",
+    adapter: str | None = None,
     precision: str = "auto",
     compile: bool = False,
     watch: Watch | None = None,
@@ -74,6 +75,8 @@ def inpaint(
         sampler: how to get from noise to a picture: a name in limner/samplers
         model: "embedded", a folder in diffusers' layout, a hub id, or what open_model gave; one for
             inpainting (a U-Net of 9 channels) or any other
+        adapter: folder of an adapter (limner train inpainting), or none; limner's own where it fits
+            the model, when not given
         precision: auto, float32 or bfloat16
         compile: compile the network: slow the first time, faster from then on; on a CPU in
             bfloat16 it rounds to eight bits, which is not seen but not quite the same picture
@@ -82,6 +85,7 @@ def inpaint(
     Raises BadInput when an argument, the picture, the mask or the model is not usable.
     """
     from limner.models._open import placed
+    from limner.models.adapter import with_adapter
     from limner.picture import load
     from limner.tasks._masks import feathered, mask_of
     from limner.tasks._paint import paint
@@ -105,9 +109,10 @@ def inpaint(
         sampler=sampler,
         model=model,
     )
-    opened, rounds = placed(opened, precision, compile), rounds_of(opened, resample)
+    opened = placed(with_adapter(opened, "inpainting", adapter), precision, compile)
+    rounds = rounds_of(opened, resample)
     run = {"picture": str(picture), "mask": str(mask), "strength": strength, "feather": feather}
-    run |= {"whole": whole, "resample": rounds}
+    run |= {"whole": whole, "adapter": None if opened.beside else "none", "resample": rounds}
     run |= {"count": count, "first": first, "compile": compile}
     soft = feathered(shape, feather)
     return paint(
@@ -144,6 +149,7 @@ def again(
         feather=said["feather"],
         whole=said["whole"],
         resample=said["resample"],
+        adapter=said.get("adapter", "none"),
         watch=watch,
         **shared,
     )

@@ -41,6 +41,7 @@ def outpaint(
     guidance_rescale: float = 0.0,
     sampler: str = "dpmpp_2m",
     model: str | Path | TextToImage = "embedded",
+    adapter: str | None = None,
     precision: str = "auto",
     compile: bool = False,
     watch: Watch | None = None,
@@ -72,6 +73,8 @@ def outpaint(
         sampler: how to get from noise to a picture: a name in limner/samplers
         model: "embedded", a folder in diffusers' layout, a hub id, or what open_model gave; one for
             inpainting (a U-Net of 9 channels) or any other
+        adapter: folder of an adapter (limner train inpainting), or none; limner's own where it fits
+            the model, when not given
         precision: auto, float32 or bfloat16
         compile: compile the network: slow the first time, faster from then on; on a CPU in
             bfloat16 it rounds to eight bits, which is not seen but not quite the same picture
@@ -80,6 +83,7 @@ def outpaint(
     Raises BadInput when an argument, the picture or the model is not usable.
     """
     from limner.models._open import placed
+    from limner.models.adapter import with_adapter
     from limner.picture import load
     from limner.tasks._masks import feathered
     from limner.tasks._paint import paint
@@ -102,9 +106,11 @@ def outpaint(
         sampler=sampler,
         model=model,
     )
-    opened, rounds = placed(opened, precision, compile), rounds_of(opened, resample)
+    opened = placed(with_adapter(opened, "inpainting", adapter), precision, compile)
+    rounds = rounds_of(opened, resample)
     run = {"picture": str(picture), **sides, "feather": feather, "whole": whole}
-    run |= {"resample": rounds, "count": count, "first": first, "compile": compile}
+    run |= {"adapter": None if opened.beside else "none", "resample": rounds}
+    run |= {"count": count, "first": first, "compile": compile}
     soft = feathered(mask, feather)
     return paint(
         opened,
@@ -140,6 +146,7 @@ def again(
         feather=said["feather"],
         whole=said["whole"],
         resample=said["resample"],
+        adapter=said.get("adapter", "none"),
         watch=watch,
         **shared,
     )

@@ -23,14 +23,24 @@ _TASKS = (
     "arithmetic",
     "edit",
     "generate",
+    "guide",
     "inpaint",
     "interpolate",
     "invert",
+    "layout",
+    "map",
     "mix",
     "outpaint",
     "paint",
     "restyle",
+    "sample",
+    "textdiff",
+    "unclip",
+    "upscale",
+    "vary",
 )
+# Lists of networks beside the model, of which recipes tell.
+_OTHERS = ("clips", "identities", "guides")
 
 
 @dataclass(frozen=True)
@@ -136,6 +146,6 @@ def _notes(old: dict[str, Any], new: dict[str, Any]) -> tuple[str, ...]:
 
 def _fingerprints(recipe: dict[str, Any]) -> list[Any]:
     """Of the model, the CLIPs and who tells people apart, where there are any."""
-    others = [*(recipe.get("clips") or []), *(recipe.get("identities") or [])]
+    others = [each for kind in _OTHERS for each in recipe.get(kind) or []]
     networks = [recipe.get("model"), *others]
     return [each.get("fingerprint") for each in networks if isinstance(each, dict)]

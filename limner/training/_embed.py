@@ -88,6 +88,37 @@ in which style it is drawn. Trained apart from every generator and CLIP, to meas
 did what it was asked to. `ResNetForImageClassification` of transformers opens it with
 `from_pretrained(folder)`, and so does `limner.models.faces.open_attributes()`."""
 
+_NOISED_CLIP = """A picture tower in the space of limner's CLIP, for the noisy latents of limner's
+text-to-image model at any level: `limner guide --compare noised-clip` is guided by it.
+`limner.models.noised_clip.open_noised_clip()` opens it."""
+
+_NOISED_CLASSIFIER = """A classifier of the noisy latents of limner's text-to-image model at any
+level: which of the things that the world draws is under the noise.
+`limner guide --compare classifier` is guided by it.
+`limner.models.noised_classifier.open_noised_classifier()` opens it."""
+
+_UPSCALER = """A diffusion that doubles pictures, shown the small one (SR3), for `limner upscale`: a
+cascade of one network. `limner.models.upscaler.open_upscaler()` opens it."""
+
+_STUDENT = """Low-rank changes (LoRA) of limner's text-to-image model, with which it paints in four
+steps what it paints in twenty guided ones: `limner generate --fast`."""
+
+_INPAINTING = """Low-rank changes (LoRA) of limner's text-to-image model, with which it fills holes
+in pictures: `limner inpaint` and `limner outpaint` use it. `limner.models.adapter.open_adapter`
+adds them to the model's weights."""
+
+_REGIONS = """Low-rank changes (LoRA) of limner's text-to-image model and a projection of phrases,
+with which it puts things into boxes and outlines: `limner layout` and `limner map` use it.
+`limner.models.adapter.open_adapter` adds them to the model's weights."""
+
+_DECODER = """Low-rank changes (LoRA) of limner's text-to-image model and a projection, with which
+it paints what limner's CLIP sees in a picture: unCLIP's decoder, for `limner vary`,
+`limner textdiff`, `limner unclip` and `limner interpolate --space clip`."""
+
+_PRIOR = """unCLIP's prior: from a text to the embedding that limner's CLIP would have of its
+picture, for `limner unclip`. `PriorTransformer` of diffusers opens it with
+`from_pretrained(folder)`, and so does `limner.models.prior.open_prior()`."""
+
 
 class _Part(NamedTuple):
     """Where a model goes, and what its card says."""
@@ -122,6 +153,21 @@ _PARTS = (
           "limner train identity"),
     _Part("attributes", "attributes", "limner's eye for attributes of faces", "transformers",
           _ATTRIBUTES, _FACES, "limner train attributes"),
+    _Part("noised-clip", "noised-clip", "limner's CLIP of noisy latents", "limner", _NOISED_CLIP,
+          _SCENES, "limner train noised-clip"),
+    _Part("noised-classifier", "noised-classifier", "limner's classifier of noisy latents",
+          "limner", _NOISED_CLASSIFIER, _SCENES, "limner train noised-classifier"),
+    _Part("adapter-student", "adapters/student", "limner's student", "limner", _STUDENT, _SCENES,
+          "limner train student"),
+    _Part("upscaler", "upscaler", "limner's upscaler", "limner", _UPSCALER, _SCENES,
+          "limner train upscaler"),
+    _Part("adapter-inpainting", "adapters/inpainting", "limner's inpainting", "limner",
+          _INPAINTING, _SCENES, "limner train inpainting"),
+    _Part("adapter-regions", "adapters/regions", "limner's layouts and maps", "limner",
+          _REGIONS, _SCENES, "limner train regions"),
+    _Part("adapter-decoder", "adapters/decoder", "limner's decoder", "limner", _DECODER, _SCENES,
+          "limner train decoder"),
+    _Part("prior", "prior", "limner's prior", "diffusers", _PRIOR, _SCENES, "limner train prior"),
 )  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from limner.data import CaptionedPictures
 from limner.training._checkpoint import replace_text
 from limner.training._data import to_tensor
 
-__all__ = ["Latents", "encode"]
+__all__ = ["Latents", "encode", "latents_of"]
 
 _LATENTS, _DRAFT, _CAPTIONS = "latents.npy", "latents.partial", "captions.jsonl"
 _MADE_OF = "made_of.json"
@@ -64,7 +64,7 @@ def encode(
     values: np.memmap[Any, Any] | None = None
     while done < count:
         pictures, captions = source.batch(range(done, min(done + chunk, count)))
-        latent = _latents_of(autoencoder, pictures)
+        latent = latents_of(autoencoder, pictures)
         if values is None:
             mode: Any = "r+" if done else "w+"
             shape = (count, *latent.shape[1:])
@@ -78,7 +78,7 @@ def encode(
     (folder / _DRAFT).rename(folder / _LATENTS)
 
 
-def _latents_of(autoencoder: Any, pictures: np.ndarray) -> np.ndarray:
+def latents_of(autoencoder: Any, pictures: np.ndarray) -> np.ndarray:
     """uint8 (b, h, w, 3) → float16 (b, c, h/f, w/f)."""
     device = next(autoencoder.parameters()).device
     scaled = to_tensor(pictures).to(device).float() / 127.5 - 1

@@ -1,4 +1,7 @@
-"""What stands behind the objects: uint8 (128, 128, 3), in several variants of each kind."""
+"""What stands behind the objects: uint8 (128·s, 128·s, 3), in several variants of each kind.
+
+All sizes are in pixels of the picture at scale 1; at scale s edges are as many times finer.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from functools import lru_cache
 
 import numpy as np
 
-__all__ = ["VARIANTS", "background"]
+__all__ = ["VARIANTS", "axis", "background"]
 
 SIDE = 128
 VARIANTS = 48  # of each kind; each is drawn once and kept, so that a picture costs a copy
@@ -35,38 +38,54 @@ _GROUNDS = {
 }
 
 
+def axis(side: int, scale: int) -> np.ndarray:
+    """Where the pixels' centres are, (side·scale,), in pixels of scale 1 from the first one's."""
+    return (np.arange(side * scale) + 0.5) / scale - 0.5
+
+
+def _cells(canvas: np.ndarray) -> np.ndarray:
+    """A view (128, 128, s, s, 3) of a canvas (128·s, 128·s, 3) by the pixels of scale 1."""
+    scale = len(canvas) // SIDE
+    return canvas.reshape(SIDE, scale, SIDE, scale, 3).swapaxes(1, 2)
+
+
 def _ramp(top: tuple[float, ...], bottom: tuple[float, ...], rows: int) -> np.ndarray:
     mix = np.linspace(0, 1, rows)[:, None]
     return np.asarray(top) * (1 - mix) + np.asarray(bottom) * mix
 
 
 def _disc(canvas: np.ndarray, x: float, y: float, rx: float, ry: float, colour, mix: float) -> None:
-    rows, columns = np.mgrid[0:SIDE, 0:SIDE]
-    distance = np.hypot((columns - x) / rx, (rows - y) / ry)
-    cover = np.clip((1 - distance) * min(rx, ry) + 0.5, 0, 1)[..., None] * mix
-    canvas += (np.asarray(colour, np.float64) - canvas) * cover
+    scale = len(canvas) // SIDE
+    at = axis(SIDE, scale)
+    reach = 1 + 1 / min(rx, ry)  # beyond it nothing is covered
+    ends = [(c - reach * r, c + reach * r) for c, r in ((y, ry), (x, rx))]
+    near = [slice(*np.searchsorted(at, each)) for each in ends]
+    distance = np.hypot((at[near[1]] - x) / rx, ((at[near[0]] - y) / ry)[:, None])
+    cover = np.clip((1 - distance) * min(rx, ry) * scale + 0.5, 0, 1)[..., None] * mix
+    part = canvas[near[0], near[1]]
+    part += (np.asarray(colour, np.float64) - part) * cover
 
 
 def _stars(canvas: np.ndarray, rng: np.random.Generator, count: int, below: int) -> None:
     for x, y in zip(rng.integers(1, SIDE - 2, count), rng.integers(1, below, count), strict=True):
-        canvas[y : y + 2, x : x + 2] = (255, 250, 225)
+        _cells(canvas)[y : y + 2, x : x + 2] = (255, 250, 225)
 
 
 def _towers(canvas: np.ndarray, rng: np.random.Generator, horizon: int) -> None:
-    x = int(rng.integers(-8, 0))
+    cells, x = _cells(canvas), int(rng.integers(-8, 0))
     while x < SIDE:
         width, height = int(rng.integers(14, 24)), int(rng.integers(24, 56))
         left, tone = max(x, 0), rng.uniform(0.75, 1.1)
-        canvas[horizon - height : horizon, left : x + width] = np.asarray((132, 142, 160)) * tone
+        cells[horizon - height : horizon, left : x + width] = np.asarray((132, 142, 160)) * tone
         for row in range(horizon - height + 4, horizon - 4, 9):
             for column in range(left + 3, min(x + width - 5, SIDE - 4), 8):
-                canvas[row : row + 4, column : column + 4] = (246, 228, 150)
+                cells[row : row + 4, column : column + 4] = (246, 228, 150)
         x += width
 
 
 def _trunks(canvas: np.ndarray, rng: np.random.Generator, horizon: int) -> None:
     for x in np.arange(rng.integers(2, 14), SIDE, 24) + rng.integers(-4, 5, 1):
-        canvas[: horizon + 6, x : x + 6] = (92, 66, 44)
+        _cells(canvas)[: horizon + 6, x : x + 6] = (92, 66, 44)
         _disc(canvas, x + 3, rng.uniform(4, 18), 19, 16, (44, 112, 48), 1.0)
 
 
@@ -76,7 +95,7 @@ def _details(canvas: np.ndarray, kind: str, rng: np.random.Generator, horizon: i
     if kind in ("grass", "sea"):
         _disc(canvas, x, rng.uniform(12, 26), 22, 8, (255, 255, 255), 0.85)
     elif kind == "beach":
-        canvas[horizon - 10 : horizon] = (64, 160, 206)
+        _cells(canvas)[horizon - 10 : horizon] = (64, 160, 206)
         _disc(canvas, x, 16, 11, 11, (255, 232, 110), 1.0)
     elif kind == "night":
         _stars(canvas, rng, 24, horizon - 4)
@@ -90,7 +109,9 @@ def _details(canvas: np.ndarray, kind: str, rng: np.random.Generator, horizon: i
         _disc(canvas, SIDE - x, 16, 11, 11, (255, 240, 170), 1.0)
     elif kind == "sunset":
         _disc(canvas, x, horizon - 4, 19, 19, (255, 214, 96), 1.0)
-        canvas[horizon:] = _ramp((96, 52, 66), (44, 24, 44), SIDE - horizon)[:, None]
+        scale = len(canvas) // SIDE
+        rows = _ramp((96, 52, 66), (44, 24, 44), (SIDE - horizon) * scale)
+        canvas[horizon * scale :] = rows[:, None]
     elif kind == "space":
         _stars(canvas, rng, 40, SIDE - 2)
         _disc(canvas, x, rng.uniform(12, 30), 12, 12, (176, 112, 190), 1.0)
@@ -98,26 +119,37 @@ def _details(canvas: np.ndarray, kind: str, rng: np.random.Generator, horizon: i
         for _ in range(9):
             x, y = rng.uniform(6, SIDE - 6, 2)
             _disc(canvas, x, y, 4, 4, (176, 230, 244), 0.7)
-        canvas[SIDE - 14 :] = (196, 178, 120)
+        _cells(canvas)[SIDE - 14 :] = (196, 178, 120)
     elif kind == "city":
         _towers(canvas, rng, horizon)
     elif kind == "forest":
         _trunks(canvas, rng, horizon)
 
 
+def background(kind: str, variant: int, scale: int = 1) -> np.ndarray:
+    """One variant of a kind, uint8 (128·s, 128·s, 3), read-only, the same each time."""
+    return _kept(kind, variant) if scale == 1 else _drawn(kind, variant, scale)
+
+
 @lru_cache(maxsize=1024)
-def background(kind: str, variant: int) -> np.ndarray:
-    """One variant of a kind, uint8 (128, 128, 3), read-only: the same for the same arguments."""
+def _kept(kind: str, variant: int) -> np.ndarray:
+    """All of scale 1 are kept; of larger ones that would be a gigabyte."""
+    return _drawn(kind, variant, 1)
+
+
+def _drawn(kind: str, variant: int, scale: int) -> np.ndarray:
     rng = np.random.default_rng([sum(map(ord, kind)), variant])
     if kind in _GROUNDS:
         sky, far, near, foot = _GROUNDS[kind]
         horizon = int(rng.integers(70, 86))
-        rows = np.concatenate([_ramp(sky, far, horizon), _ramp(near, foot, SIDE - horizon)])
-        canvas = np.repeat(rows[:, None], SIDE, 1)
+        above, below = horizon * scale, (SIDE - horizon) * scale
+        rows = np.concatenate([_ramp(sky, far, above), _ramp(near, foot, below)])
+        canvas = np.repeat(rows[:, None], SIDE * scale, 1)
         _details(canvas, kind, rng, horizon)
     else:
         base: tuple[float, ...] = _PALE[variant % len(_PALE)] if kind == "plain" else _PLAIN[kind]
-        canvas = np.repeat(_ramp(base, tuple(0.93 * c for c in base), SIDE)[:, None], SIDE, 1)
+        side = SIDE * scale
+        canvas = np.repeat(_ramp(base, tuple(0.93 * c for c in base), side)[:, None], side, 1)
     canvas = np.clip(canvas * rng.uniform(0.95, 1.04) + rng.uniform(-3, 3, 3), 0, 255)
     drawn = canvas.astype(np.uint8)
     drawn.setflags(write=False)

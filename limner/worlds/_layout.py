@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from PIL import Image
 
 from limner.worlds._captions import Scene
 from limner.worlds._vocabulary import SIZES
 
-__all__ = ["Ink", "Place", "places"]
+__all__ = ["Ink", "Place", "extent", "ink", "places"]
 
 SIDE = 128
 
@@ -29,6 +30,22 @@ class Place(NamedTuple):
     left: int
     top: int
     side: int
+
+
+def ink(sprite: Image.Image) -> Ink:
+    """Of an RGBA sprite."""
+    left, top, right, bottom = sprite.getchannel("A").getbbox() or (0, 0, *sprite.size)
+    return Ink(
+        left / sprite.width, top / sprite.height, right / sprite.width, bottom / sprite.height
+    )
+
+
+def extent(mask: np.ndarray) -> tuple[int, int, int, int]:
+    """Corners of the pixels that are set, the far ones exclusive; all zero where none is."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    if not len(rows):
+        return 0, 0, 0, 0
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
 def _centred(x: float, y: float, side: float) -> Place:

@@ -1,4 +1,7 @@
-"""Objects as 96-pixel RGBA sprites: glyphs of the emoji font, shaded shapes, their materials."""
+"""Objects as square RGBA sprites: glyphs of the emoji font, shaded shapes, their materials.
+
+Their side is 96 pixels, or 96·s for pictures of a larger scale.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from limner.worlds._backgrounds import axis
 from limner.worlds._vocabulary import COLOURS
 
 __all__ = ["SIDE", "find_font", "glyph", "in_material", "shape"]
@@ -32,8 +36,11 @@ def find_font() -> Path | None:
 
 
 @lru_cache(maxsize=512)
-def glyph(text: str, font: Path) -> np.ndarray:
-    """One emoji, cropped to its ink and centred: uint8 (96, 96, 4)."""
+def glyph(text: str, font: Path, scale: int = 1) -> np.ndarray:
+    """One emoji, cropped to its ink and centred: uint8 (96·s, 96·s, 4).
+
+    Where it is larger than the font's bitmap, its outline is made as sharp as it was there.
+    """
     canvas = Image.new("RGBA", (2 * _GLYPH_SIZE, 2 * _GLYPH_SIZE))
     face = ImageFont.truetype(str(font), _GLYPH_SIZE)
     ImageDraw.Draw(canvas).text((20, 20), text, font=face, embedded_color=True)
@@ -41,13 +48,21 @@ def glyph(text: str, font: Path) -> np.ndarray:
     side = max(ink.size)
     square = Image.new("RGBA", (side, side))
     square.paste(ink, ((side - ink.width) // 2, (side - ink.height) // 2))
-    return np.asarray(square.resize((SIDE, SIDE), Image.Resampling.LANCZOS))
+    drawn = np.asarray(square.resize((SIDE * scale, SIDE * scale), Image.Resampling.LANCZOS))
+    factor = SIDE * scale / max(side, SIDE)
+    return _steeper(drawn, factor) if factor > 1 else drawn
 
 
-def _plane() -> tuple[np.ndarray, np.ndarray]:
-    """Pixel centres in [-1, 1], at four times the sprite's size so that edges are smooth."""
-    axis = (np.arange(4 * SIDE) + 0.5) / (2 * SIDE) - 1
-    return np.meshgrid(axis, axis)
+def _steeper(sprite: np.ndarray, factor: float) -> np.ndarray:
+    """The same with the step at the outline, α from 0 to 1, so many times narrower."""
+    alpha = (sprite[..., 3:].astype(np.float32) - 127.5) * factor + 127.5
+    return np.concatenate([sprite[..., :3], alpha.clip(0, 255).astype(np.uint8)], -1)
+
+
+def _plane(side: int) -> tuple[np.ndarray, np.ndarray]:
+    """Pixel centres in [-1, 1]."""
+    centres = (np.arange(side) + 0.5) / (side / 2) - 1
+    return np.meshgrid(centres, centres)
 
 
 def _polygon(x: np.ndarray, y: np.ndarray, corners: list[tuple[float, float]]) -> np.ndarray:
@@ -100,16 +115,20 @@ def _torus(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 @lru_cache(maxsize=256)
-def shape(name: str, colour: str) -> np.ndarray:
-    """A shaded solid: uint8 (96, 96, 4). Lambert's law, and a highlight where the light is full."""
+def shape(name: str, colour: str, scale: int = 1) -> np.ndarray:
+    """A shaded solid: uint8 (96·s, 96·s, 4).
+
+    Lambert's law, and a highlight where the light is full.
+    """
     draw = {"cube": _cube, "sphere": _sphere, "cylinder": _cylinder, "cone": _cone, "torus": _torus}
-    shade = draw[name](*_plane())
+    side, finer = SIDE * scale, 4 if scale == 1 else 2  # so that edges are smooth
+    shade = draw[name](*_plane(side * finer))
     alpha = (shade > 0).astype(np.float32)
     base = np.asarray(COLOURS[colour], np.float32)
     lit = base * np.minimum(shade, 1)[..., None]
     lit += (255 - lit) * np.clip(shade - 1, 0, 1)[..., None] * 0.9
     rgba = np.concatenate([lit * alpha[..., None], 255 * alpha[..., None]], -1)
-    rgba = rgba.reshape(SIDE, 4, SIDE, 4, 4).mean((1, 3))
+    rgba = rgba.reshape(side, finer, side, finer, 4).mean((1, 3))
     rgba[..., :3] *= 255 / np.clip(rgba[..., 3:], 1, None)  # undo the premultiplication
     return np.clip(rgba + 0.5, 0, 255).astype(np.uint8)
 
@@ -123,38 +142,39 @@ _RAMPS = {  # dark, middle and lit tone of the materials that hide the object's 
 }
 
 
-def _texture(material: str) -> np.ndarray:
-    """What the material adds to the brightness, (96, 96) within ±0.25."""
-    y, x = np.mgrid[0:SIDE, 0:SIDE] / SIDE
+def _texture(material: str, scale: int) -> np.ndarray:
+    """What the material adds to the brightness, (96·s, 96·s) within ±0.25."""
+    x, y = np.meshgrid(*[axis(SIDE, scale) / SIDE] * 2)
     if material == "wooden":
         return 0.22 * np.sin(2 * np.pi * (5 * x + 0.5 * np.sin(4 * y) + 0.15 * np.sin(21 * y)))
     if material == "stone":
         coarse = np.random.default_rng(7).normal(0, 0.16, (24, 24))
-        return np.kron(coarse, np.ones((4, 4))).clip(-0.25, 0.25)
+        return np.kron(coarse, np.ones((4 * scale, 4 * scale))).clip(-0.25, 0.25)
     if material == "ice":
         return 0.2 * (np.abs(np.sin(9 * (x + y)) * np.sin(7 * (x - 1.3 * y))) - 0.4)
     if material == "crochet":
         stitch = np.abs(((x * 12) % 1) - 0.5) + (y * 12) % 1
         return 0.3 * (np.abs((stitch % 1) - 0.5) * 2 - 0.5)
-    return np.zeros((SIDE, SIDE))
+    return np.zeros_like(x)
 
 
-@lru_cache(maxsize=1)
-def _leads() -> np.ndarray:
+@lru_cache(maxsize=3)
+def _leads(scale: int) -> np.ndarray:
     """The lead lines of stained glass: edges of a Voronoi diagram, and each pixel's pane."""
     points = np.random.default_rng(3).uniform(0, SIDE, (30, 2))
-    y, x = np.mgrid[0:SIDE, 0:SIDE]
+    x, y = np.meshgrid(*[axis(SIDE, scale)] * 2)
     distance = np.hypot(x[..., None] - points[:, 0], y[..., None] - points[:, 1])
     nearest = np.sort(distance, -1)
     return np.stack([nearest[..., 1] - nearest[..., 0] < 3.0, distance.argmin(-1)], -1)
 
 
 def in_material(sprite: np.ndarray, material: str) -> np.ndarray:
-    """The same object in another material: uint8 (96, 96, 4), its outline unchanged."""
+    """The same object in another material: uint8 of the same shape, its outline unchanged."""
+    scale = len(sprite) // SIDE
     rgb: np.ndarray = sprite[..., :3].astype(np.float32)
     alpha = sprite[..., 3:]
     if material == "stained glass":
-        leads = _leads()
+        leads = _leads(scale)
         panes = np.zeros_like(rgb)
         for pane in np.unique(leads[..., 1]):
             here = (leads[..., 1] == pane) & (alpha[..., 0] > 128)
@@ -164,12 +184,12 @@ def in_material(sprite: np.ndarray, material: str) -> np.ndarray:
         vivid = np.clip(grey + 1.7 * (panes - grey) + 10, 0, 255)
         rgb = np.where(leads[..., :1] > 0, 22, vivid)
     elif material == "crochet":
-        rgb = rgb * (0.92 + _texture(material)[..., None]) + 12
+        rgb = rgb * (0.92 + _texture(material, scale)[..., None]) + 12
     else:
         solid = alpha[..., 0] > 128
         light = rgb @ np.asarray([0.299, 0.587, 0.114], np.float32)
         low, high = np.percentile(light[solid], (3, 97)) if solid.any() else (0.0, 255.0)
-        light = (light - low) / max(high - low, 24) * 0.9 + 0.05 + _texture(material)
+        light = (light - low) / max(high - low, 24) * 0.9 + 0.05 + _texture(material, scale)
         ramp = np.asarray(_RAMPS[material], np.float32)
         rgb = np.stack([np.interp(light, (0, 0.5, 1), ramp[:, c]) for c in range(3)], -1)
     return np.concatenate([np.clip(rgb, 0, 255).astype(np.uint8), alpha], -1)

@@ -1,7 +1,7 @@
 """The world ``scenes``: objects, colours, counts, relations, backgrounds, materials and styles.
 
-Pictures are 128 pixels square. ``World(seed=s).draw([i])`` is a pure function of (s, i): the same
-picture, captions and truth in any batch and any order.
+Pictures are 128 pixels square (or 256 or 512: see ``scale``). ``World(seed=s).draw([i])`` is a pure
+function of (s, i): the same picture, captions and truth in any batch and any order.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from limner.errors import BadInput
 from limner.worlds import _backgrounds, _sprites, _styles
 from limner.worlds import _vocabulary as words
 from limner.worlds._captions import Scene, Thing, canonical, held_out, phrasings
-from limner.worlds._layout import Ink, Place, places
+from limner.worlds._layout import Place, extent, ink, places
 
 __all__ = ["Scene", "Scenes", "Thing", "World", "canonical", "held_out", "made_of"]
 
@@ -29,7 +29,7 @@ SIDE = 128
 class Scenes:
     """A drawn batch. ``boxes``, ``masks`` and ``maps`` are filled where ``annotate`` was asked."""
 
-    pictures: np.ndarray  # uint8 (b, 128, 128, 3)
+    pictures: np.ndarray  # uint8 (b, 128, 128, 3), at a larger scale more
     captions: list[list[str]]  # the canonical phrasing first
     scenes: list[Scene]
     boxes: list[np.ndarray] = field(default_factory=list)  # int (n, 4): visible x0 y0 x1 y1
@@ -57,6 +57,7 @@ class World:
             world's own scenes have one in a fifth of all pictures.
         alone: share of the scenes that are made to hold one thing by itself, beside the half that
             do so anyway.
+        scale: 1, 2 or 4, of 128, 256 or 512 pixels: the same things in the same places, finer.
         font: Noto Color Emoji; looked for on the system when not given. Without it only the
             shapes are drawn: ``shapes_only`` is then true.
     """
@@ -70,18 +71,21 @@ class World:
         twins: int = 1,
         dressed: float = 0.0,
         alone: float = 0.0,
+        scale: int = 1,
         font: Path | None = None,
     ) -> None:
         if vocabulary not in ("core", "full"):
             raise BadInput(f"the world scenes has vocabularies core and full, not {vocabulary!r}")
         if split not in ("train", "held_out", "all"):
             raise BadInput(f"a split is train, held_out or all, not {split!r}")
+        if scale not in (1, 2, 4):
+            raise BadInput(f"scale {scale}: give 1, 2 or 4, of 128, 256 or 512 pixels")
         if twins < 1:
             raise BadInput(f"twins {twins}: give 1 (every picture its own scene) or more")
         for name, part in (("dressed", dressed), ("alone", alone)):
             if not 0 <= part <= 1:
                 raise BadInput(f"{name} {part}: give a share from 0 to 1")
-        self.seed, self.split, self.twins = seed, split, twins
+        self.seed, self.split, self.twins, self.scale = seed, split, twins, scale
         self.dressed, self.alone = dressed, alone
         self.font = font or _sprites.find_font()
         self.shapes_only = self.font is None
@@ -192,13 +196,15 @@ class World:
 
     # ---- drawing --------------------------------------------------------------------------
 
-    def sprite(self, thing: Thing) -> np.ndarray:
-        """One object on nothing: uint8 (96, 96, 4), straight alpha."""
+    def sprite(self, thing: Thing, scale: int | None = None) -> np.ndarray:
+        """One object on nothing, straight alpha: uint8 (96·s, 96·s, 4), at the world's scale s when
+        none is given."""
+        scale = scale or self.scale
         if thing.noun in self.glyphs:
             assert self.font is not None  # glyphs is empty without it
-            drawn = _sprites.glyph(self.glyphs[thing.noun].glyph, self.font)
+            drawn = _sprites.glyph(self.glyphs[thing.noun].glyph, self.font, scale)
         elif thing.noun in words.SHAPES:
-            drawn = _sprites.shape(thing.noun, thing.colour or "grey")
+            drawn = _sprites.shape(thing.noun, thing.colour or "grey", scale)
         else:
             raise BadInput(f"the world scenes cannot draw {thing.noun!r}; it knows {self.nouns}")
         return _sprites.in_material(drawn, thing.material) if thing.material else drawn
@@ -206,12 +212,19 @@ class World:
     def paint(
         self, scene: Scene, rng: np.random.Generator
     ) -> tuple[np.ndarray, list[Place], list[Image.Image]]:
-        """Draw one scene: the picture uint8 (128, 128, 3), and what stands where."""
+        """Draw one scene: the picture uint8 (128·s, 128·s, 3), and what stands where.
+
+        Places are chosen to whole pixels of scale 1, by what is seen there of the things.
+        """
         sprites = [Image.fromarray(self.sprite(thing)) for thing in scene.things]
         sprites = sprites * scene.count
-        spots = places(scene, [_ink(sprite) for sprite in sprites], rng)
+        outlines = [self.sprite(replace(thing, material=None), 1) for thing in scene.things]
+        inks = [ink(Image.fromarray(each)) for each in outlines] * scene.count
+        spots = places(scene, inks, rng)
+        spots = [Place(*(self.scale * each for each in spot)) for spot in spots]
         variant = int(rng.integers(_backgrounds.VARIANTS))
-        canvas = Image.fromarray(_backgrounds.background(scene.background, variant))
+        ground = _backgrounds.background(scene.background, variant, self.scale)
+        canvas = Image.fromarray(ground)
         resized = [
             sprite.resize((spot.side, spot.side), Image.Resampling.BILINEAR, reducing_gap=2.0)
             for sprite, spot in zip(sprites, spots, strict=True)
@@ -223,7 +236,8 @@ class World:
 
     def draw(self, indices: Sequence[int], *, annotate: bool = False) -> Scenes:
         """Draw the pictures of these indices, (b,) ints of 0 or more."""
-        batch = Scenes(np.empty((len(indices), SIDE, SIDE, 3), np.uint8), [], [])
+        side = SIDE * self.scale
+        batch = Scenes(np.empty((len(indices), side, side, 3), np.uint8), [], [])
         for row, index in enumerate(indices):
             group, twin = divmod(int(index), self.twins)
             rng = np.random.Generator(np.random.Philox(key=[self.seed, group]))
@@ -246,19 +260,20 @@ class World:
         self, batch: Scenes, scene: Scene, spots: list[Place], sprites: list[Image.Image]
     ) -> None:
         """Masks by drawing each object's outline again, the nearer ones hiding the farther."""
-        masks = np.zeros((len(spots), SIDE, SIDE), bool)
+        side = SIDE * self.scale
+        masks = np.zeros((len(spots), side, side), bool)
         for index in _far_to_near(scene, len(spots)):
-            layer = Image.new("L", (SIDE, SIDE))
+            layer = Image.new("L", (side, side))
             layer.paste(sprites[index].getchannel("A"), (spots[index].left, spots[index].top))
             ink = np.asarray(layer) >= 128
             masks &= ~ink
             masks[index] = ink
         nouns = [self.nouns.index(thing.noun) for thing in scene.things] * scene.count
-        semantic = np.zeros((SIDE, SIDE), np.uint8)
+        semantic = np.zeros((side, side), np.uint8)
         for mask, noun in zip(masks, nouns, strict=True):
             semantic[mask] = noun + 1
         batch.masks.append(masks)
-        batch.boxes.append(np.array([_box(mask) for mask in masks]))
+        batch.boxes.append(np.array([extent(mask) for mask in masks]))
         batch.maps.append(semantic)
 
 
@@ -282,18 +297,3 @@ def _far_to_near(scene: Scene, count: int) -> list[int]:
     """The order of painting: who rides or stands on something is in front of it."""
     behind_second = scene.relation in ("on top of", "riding")
     return list(reversed(range(count))) if behind_second else list(range(count))
-
-
-def _ink(sprite: Image.Image) -> Ink:
-    left, top, right, bottom = sprite.getchannel("A").getbbox() or (0, 0, *sprite.size)
-    return Ink(
-        left / sprite.width, top / sprite.height, right / sprite.width, bottom / sprite.height
-    )
-
-
-def _box(mask: np.ndarray) -> tuple[int, int, int, int]:
-    """Corners of the pixels that are set, the far ones exclusive; all zero where none is."""
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    if not len(rows):
-        return 0, 0, 0, 0
-    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1

@@ -4,7 +4,14 @@ import pytest
 import torch
 from diffusers import DDIMScheduler
 
-from limner.levels import CLEAN, alpha_bars, vp_levels, zero_terminal
+from limner.levels import (
+    CLEAN,
+    alpha_bars,
+    flow_levels,
+    karras_levels,
+    vp_levels,
+    zero_terminal,
+)
 from limner.noise import Noise
 from limner.samplers.ddim import ddim, invert
 
@@ -84,3 +91,52 @@ def test_inversion_finds_the_noise_of_a_gaussian(path):
     alpha, sigma = levels[0]
     expected = alpha + math.hypot(alpha * 0.5, sigma) * (x - 1) / 0.5
     torch.testing.assert_close(up.x, expected, rtol=0, atol=0.06)
+
+
+FIFTY = {
+    "vp": vp_levels(alpha_bars("cosine"), 50),
+    "zero": vp_levels(zero_terminal(alpha_bars("scaled_linear")), 50),
+    "flow": flow_levels(50),
+    "ve": karras_levels(50, 0.01, 80.0),
+}
+
+
+@pytest.mark.parametrize("family", FIFTY)
+def test_a_second_look_leads_back_to_what_was_inverted(mixture, family):
+    """Decibels, of what the mixture spans; 35 are asked for."""
+    levels, noise = FIFTY[family], Noise(0, range(24))
+    which = torch.arange(24) % 3
+    x = mixture.means[which] + mixture.stds[which].view(-1, 1, 1, 1) * noise.normal((1, 2, 2))
+    reached = []
+    for rounds in (0, 1, 4):
+        *_, up = invert(mixture, x, levels, rounds=rounds)
+        *_, down = ddim(mixture, up.x, levels, noise=noise)
+        error = float((down.x - x).square().mean())
+        reached.append(10 * math.log10(float(x.max() - x.min()) ** 2 / error))
+    assert reached[0] + 5 < reached[1] < reached[2] and reached[1] > 45
+
+
+def test_rounds_ask_so_many_times_more_a_step(mixture):
+    asked = []
+    watched = lambda x, level: asked.append(level) or mixture(x, level)  # noqa: E731
+    list(invert(watched, torch.zeros(1, 1, 2, 2).double(), flow_levels(5), rounds=2))
+    assert len(asked) == 15
+
+
+def test_the_embedded_model_gives_a_picture_back():
+    from limner.denoisers.given import Given
+    from limner.denoisers.network import Network
+    from limner.models._open import open_model
+    from limner.picture import psnr
+    from limner.worlds.scenes import World
+
+    model = open_model()
+    drawn = World(1, split="held_out").draw([1])
+    x0 = model.encode(torch.from_numpy(drawn.pictures).permute(0, 3, 1, 2) / 255)
+    words = model.encode_text([drawn.captions[0][0]])
+    denoiser = Given(Network(model.unet, model.prediction, model.alpha_bars), words)
+    levels = vp_levels(model.alpha_bars, 50)
+    with torch.no_grad():
+        *_, up = invert(denoiser, x0, levels, rounds=1)
+        *_, down = ddim(denoiser, up.x, levels, noise=Noise(0, [0]))
+    assert psnr(model.decode(down.x), model.decode(x0)) > 45

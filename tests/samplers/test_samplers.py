@@ -24,6 +24,7 @@ LEVELS = {
 def test_are_those_of_the_page():
     assert SAMPLERS == [
         "ddim", "ddpm", "dpmpp_2m", "dpmpp_sde", "euler", "euler_ancestral", "heun", "lcm",
+        "predictor_corrector",
     ]  # fmt: skip
 
 

@@ -29,7 +29,7 @@ TABLE = zero_terminal(alpha_bars("scaled_linear"))
 WIDTH = 0.6  # the standard deviation of the latents' Gaussian
 SHAPE = (2, 4, 4)
 PLAN = Plan(
-    steps=1600, batch_size=8, learning_rate=0.03, warmup_steps=5, decay=0.6, ema=0.98, seed=1,
+    steps=800, batch_size=8, learning_rate=0.03, warmup_steps=5, decay=0.6, ema=0.98, seed=1,
     weight_decay=0.0, save_every=10_000,
 )  # fmt: skip
 
@@ -108,13 +108,13 @@ def test_on_a_gaussian_it_learns_the_flow_itself(tmp_path: Path, segments: int) 
 def test_the_guided_teacher_is_what_it_learns(tmp_path: Path) -> None:
     """In a segment's last interval the aim is the teacher's: v + 3·(what the words add)."""
     recipe, network = made(4, 4, told=0.1, guidance_scale=3.0)
-    list(train(recipe, replace(PLAN, steps=800), tmp_path))
+    list(train(recipe, replace(PLAN, steps=400), tmp_path))
     assert (network.shift - 0.3).abs().max() < 0.02
 
 
 def test_segments_take_turns_and_all_of_their_levels_come() -> None:
     recipe, _ = made(16, 4)
-    batches = [recipe.batch(step, 3, 0, 1) for step in range(160)]
+    batches = [recipe.batch(step, 3, 0, 1) for step in range(400)]
     assert [each.place // 4 for each in batches[:6]] == [0, 1, 2, 3, 0, 1]
     assert {each.place for each in batches} == set(range(16))
 
