@@ -320,7 +320,7 @@ def test_the_public_names() -> None:
         "BadInput", "LimnerError", "Picture", "adapt", "arithmetic", "classify", "describe",
         "edit", "explain", "generate", "grid", "guide", "inpaint", "interpolate", "invert",
         "layout", "load", "map", "mix", "modifiers", "open_clip", "open_model", "outpaint",
-        "paint", "rank", "replay", "restyle", "sample",
+        "paint", "rank", "replay", "restyle", "sample", "textdiff", "unclip", "upscale", "vary",
     ]  # fmt: skip
     for name in limner.__all__:
         assert callable(getattr(limner, name))

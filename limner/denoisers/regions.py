@@ -32,11 +32,10 @@ class Regions:
     scale:          of classifier-free guidance
     views:          for each part the latents that the network sees of it (the paper's crops), which
                     hold all of its mask; all when not given
-    ground:         (1, c, h, w), x0 of an empty picture, or None
-    alone:          as long as σ/(α+σ) is at least this, each part is seen on `ground`: what the
-                    rest is expected to be gives way to it, while the noise stays x's own (the
-                    paper's bootstrapping, section 5.2, for the first fifth of its steps). And the
-                    rest is led away from what the parts say, so that nothing is there twice
+    alone:          as long as σ/(α+σ) is at least this, the rest is led away from what the parts
+                    say, so that nothing is there twice, and each part is seen in front of such a
+                    rest: it takes the place of what is expected around the part, while the noise
+                    stays x's own (the paper's bootstrapping, section 5.2, has a plain colour there)
     """
 
     network: Conditional
@@ -46,8 +45,7 @@ class Regions:
     unconditional: Tensor
     scale: float
     views: Sequence[View] | None = None
-    ground: Tensor | None = None
-    alone: float = 0.7
+    alone: float = 0.5
 
     def __post_init__(self) -> None:
         if self.masks.ndim != 3 or not 0 < len(self.parts) == len(self.masks):
@@ -60,7 +58,7 @@ class Regions:
 
     def __call__(self, x: Tensor, level: Level) -> Tensor:
         """x (b, c, h, w) at `level` → x0 (b, c, h, w)."""
-        begun = self.ground is None or level.time < self.alone
+        begun = level.time < self.alone
         said = [] if begun else self.parts
         without, whole, *others = together(
             self.network, x, level, [self.unconditional, self.whole, *said]
@@ -68,16 +66,12 @@ class Regions:
         pull = whole - without
         if others:
             pull = pull - (torch.stack(others).mean(0) - without)
-        out = without + self.scale * pull
-        out = out * (1 - self.masks.to(x).sum(0))
+        rest = without + self.scale * pull
+        around = 0 if begun else level.alpha * (rest - whole)
+        out = rest * (1 - self.masks.to(x).sum(0))
         for i, (mask, part) in enumerate(zip(self.masks.to(x), self.parts, strict=True)):
             view = (..., *self.views[i]) if self.views else (...,)
-            seen = x if begun else x + (1 - mask) * level.alpha * self._emptier(x, whole)
+            seen = x + (1 - mask) * around
             below, above = together(self.network, seen[view], level, [self.unconditional, part])
             out[view] += mask[view] * (below + self.scale * (above - below))
         return out
-
-    def _emptier(self, x: Tensor, expected: Tensor) -> Tensor:
-        """From what is expected to the empty picture."""
-        assert self.ground is not None  # asked before
-        return self.ground.to(x) - expected

@@ -50,7 +50,8 @@ class Look:
 def asked(count: int) -> list[Asked]:
     """The first held-out scattered scenes that the eye can judge: things of no material, whole in
     the picture, of sizes that it has templates of."""
-    world, out, number = World(_SEED, split="held_out"), [], 0
+    world, number = World(_SEED, split="held_out"), 0
+    out: list[Asked] = []
     while len(out) < count:
         scene = scattered(world, number)
         if _fair(scene):

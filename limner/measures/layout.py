@@ -97,12 +97,12 @@ def layout(
     opened = conditioned(opened, method, adapter)
     way = method_of(opened)
     kept = Kept(folder, about(opened, seed, f"layout {way}")) if folder else None
-    own = {"method": way, "seed": seed, "model": opened}
 
     def one(each: Asked) -> Picture:
-        first = int(each.name[:5])
-        said = {"boxes": boxes_text(each), "first": first, **own}
-        return task.layout(each.scene.caption, **said)[0]
+        boxes, first = boxes_text(each), int(each.name[:5])
+        return task.layout(
+            each.scene.caption, boxes=boxes, first=first, method=way, seed=seed, model=opened
+        )[0]
 
     pictures = paint_all(scenes, one, kept, watch)
     found = [_held(eye, each, picture) for each, picture in zip(scenes, pictures)]

@@ -104,11 +104,12 @@ def ssim(a: Tensor, b: Tensor) -> Tensor:
     if a.shape != b.shape or min(a.shape[-2:]) < 11:
         raise BadInput(f"cannot compare {tuple(a.shape)} with {tuple(b.shape)}: expected one shape")
     bell = torch.exp(-0.5 * ((torch.arange(11, dtype=torch.float64) - 5) / 1.5) ** 2)
-    window = torch.outer(bell, bell) / bell.sum() ** 2
+    across, down = ((bell / bell.sum()).view(1, 1, *shape) for shape in ((1, 11), (11, 1)))
 
-    def mean(x: Tensor) -> Tensor:
+    def mean(x: Tensor) -> Tensor:  # the window is a product: one axis after the other
         flat = x.double().flatten(0, 1)[:, None]
-        return functional.conv2d(flat, window[None, None]).unflatten(0, x.shape[:2])
+        rows = functional.conv2d(flat, across)
+        return functional.conv2d(rows, down).unflatten(0, x.shape[:2])
 
     mean_a, mean_b = mean(a), mean(b)
     a64, b64 = a.double(), b.double()

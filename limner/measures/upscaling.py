@@ -1,9 +1,10 @@
 """How near enlarged pictures are to true large ones, beside plain interpolation.
 
-Unseen scenes are drawn with 512 pixels, made small to 256 and 128, and enlarged again by each way. Likeness to the truth is PSNR and SSIM; likeness to true pictures is the Fréchet distance
-in CLIP's features: of whole pictures, and of parts of 64 pixels as they are, since a CLIP that is
-shown 64 pixels of 512 sees nothing of what is fine (Chai et al. 2022, "Any-resolution training",
-section 4.1, measure parts for this reason).
+Unseen scenes are drawn with 512 pixels, made small to 256 and 128, and enlarged again by each way.
+Likeness to the truth is PSNR and SSIM; likeness to true pictures is the Fréchet distance in CLIP's
+features: of whole pictures, and of parts of 64 pixels as they are, since a CLIP that is shown 64
+pixels of 512 sees nothing of what is fine (Chai et al. 2022, "Any-resolution training", measure
+parts for this reason).
 """
 
 from __future__ import annotations

@@ -85,9 +85,10 @@ def decoder_of(model: TextToImage) -> Decoder:
             f"{model.name!r} was trained with another CLIP than {clip.name!r} is now: train it "
             "again (limner train decoder)"
         )
-    weight, bias = (extra.get(f"{PROJECTION}.{part}") for part in ("weight", "bias"))
     width, size = model.encode_text([""]).shape[2], clip.embed_texts(["a"]).shape[1]
-    fits = isinstance(count, int) and weight is not None and bias is not None
-    if not fits or weight.shape != (count * width, size) or bias.shape != (count * width,):
+    count = count if isinstance(count, int) else 0
+    wanted = {"weight": (count * width, size), "bias": (count * width,)}
+    found = {part: extra.get(f"{PROJECTION}.{part}", torch.empty(0)) for part in wanted}
+    if count < 1 or any(tuple(each.shape) != wanted[part] for part, each in found.items()):
         raise BadInput(f"the adapter of {model.name!r} has no projection that fits: train it again")
     return Decoder(model, clip, count)

@@ -19,8 +19,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from limner.denoisers.network import Network, Plain
-from limner.denoisers.tiled import Tiled
 from limner.errors import BadInput
 from limner.levels import alpha_bars, zero_terminal
 from limner.models import _folder
@@ -114,20 +112,6 @@ class Upscaler:
         told = torch.stack([timesteps.float() / len(self.alpha_bars), augment.float()], 1)
         said: Tensor = self.network(shown, told)
         return said
-
-    def denoiser(self, small: Tensor, augment: float, tile: int) -> Tiled:
-        """D of x (b, 12, h, w) below the small picture (b, 3, h, w) in [0, 1].
-
-        augment: of the noise that lies on it. tile: side of what one pass makes, in small pixels,
-        a multiple of `by`
-        """
-
-        def said(shown: Tensor, timesteps: Tensor, condition: Tensor) -> Tensor:
-            return self.ask(shown, timesteps, condition.flatten().expand(len(shown)))
-
-        network = Network(Plain(said), "v_prediction", self.alpha_bars, small * 2 - 1)
-        told = torch.full((1, 1, 1), augment / MOST_AUGMENT, device=self.device, dtype=self.dtype)
-        return Tiled(network, told, tile, self.network.reach, self.by)
 
 
 def open_upscaler(name: str | Path = "embedded") -> Upscaler:

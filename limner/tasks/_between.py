@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -91,12 +92,18 @@ def painted_between(
         with_ = torch.cat([ends.condition(share) for share in shares])
         x = torch.cat([ends.start(share) for share in shares])
         denoiser = CFG(network, with_, ends.without, ends.plan.guidance_scale)
-        way = Course(denoiser, levels(ends.model, ends.plan.steps), lambda _, x=x: x, ends.finish)
+        start = partial(_given, x)
+        way = Course(denoiser, levels(ends.model, ends.plan.steps), start, ends.finish)
         watcher = parts.next(way.count)
         out += paint(
             ends.model, ends.plan, chunk, run, watcher, task="interpolate", course=way, files={}
         )
     return [_told(picture, ends) for picture in out]
+
+
+def _given(x: Tensor, noise: Noise) -> Tensor:
+    """What is begun at: no noise is drawn."""
+    return x
 
 
 def _told(picture: Picture, ends: _Ends) -> Picture:

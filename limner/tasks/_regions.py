@@ -26,7 +26,6 @@ METHODS = ("regions", "composed")
 _MOST = 32  # regions of a picture
 _SHARE = 0.6  # of a side of what is looked at for a composed part
 _FINE = 256  # places along a side at which boxes are looked at for what is left of them
-_GROUND = 0.94  # the grey of the empty picture on which a composed part is begun
 _NUMBER = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)\s*")
 
 
@@ -148,13 +147,11 @@ def _composed(model: TextToImage, plan: Plan, regions: Sequence[Region]) -> Deno
     covers = torch.stack([each.cover for each in regions])
     free = torch.flip(torch.cumprod(torch.flip(1 - covers, [0]), 0), [0])
     masks = covers * torch.cat([free[1:], torch.ones_like(free[:1])])
-    height, width = covers.shape[1] * model.downscale, covers.shape[2] * model.downscale
-    ground = model.encode(torch.full((1, 3, height, width), _GROUND))
     network = Network(model.unet, model.prediction, model.alpha_bars)
     scale = plan.guidance_scale * phrases[0].weight
     least = model.size // model.downscale // 2
     views = [_view(mask, least) for mask in masks]
-    return Regions(network, whole, parts, masks.to(model.device), without, scale, views, ground)
+    return Regions(network, whole, parts, masks.to(model.device), without, scale, views)
 
 
 def _view(mask: Tensor, least: int) -> View:

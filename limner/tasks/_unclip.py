@@ -168,7 +168,12 @@ def inverted(
 ) -> Tensor:
     """The noise x_T (b, c, h, w) from which the decoder, told embeddings (b, e) and no words,
     leads to x0 (b, c, h, w) (Ramesh et al. 2022, section 3: with the embedding it is all of the
-    picture). It asks without guidance, under which an inversion would not lead back."""
+    picture). It asks without guidance, under which an inversion would not lead back.
+
+    Raises BadInput for a single step, which would see nothing of the picture.
+    """
+    if plan.steps < 2:
+        raise BadInput("steps 1: give at least 2, to find the picture's own noise")
     model = decoder.model
     wordless = replace(plan, prompt="", negative="")
     network = Network(model.unet, model.prediction, model.alpha_bars)

@@ -10,8 +10,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from limner.denoisers.network import Network, Plain
+from limner.denoisers.tiled import Tiled
 from limner.levels import vp_levels
-from limner.models.upscaler import Upscaler
+from limner.models.upscaler import MOST_AUGMENT, Upscaler
 from limner.noise import Noise
 from limner.samplers.ddim import ddim
 
@@ -51,12 +53,10 @@ class Doubling:
     def states(self, noise: Noise) -> Iterator[Callable[[], Tensor]]:
         """After each step what makes the pictures (b, 3, 2h, 2w) that are expected by then; the
         last are those that come out. noise: of b samples."""
-        small, by = self._padded(), self.model.by
-        shown = small
+        shown = small = self._padded()
         if self.augment > 0:
             shown = small + self.augment * self._noise(noise, 3, shown, "augment")
-        tile = max(1, self.tile // 2 // by) * by
-        denoiser = self.model.denoiser(shown, self.augment, tile)
+        denoiser = self._denoiser(shown)
         levels = vp_levels(self.model.alpha_bars, self.count)
         x, mean = self._noise(noise, 12, shown, "upscale"), None
         for state in ddim(denoiser, x * levels[0].sigma, levels, noise=noise):
@@ -68,6 +68,18 @@ class Doubling:
         """To what the network's sides are multiples of, by repeating the last row and column."""
         down, across = (-side % self.model.by for side in self.small.shape[-2:])
         return functional.pad(self.small, (0, across, 0, down), mode="replicate")
+
+    def _denoiser(self, shown: Tensor) -> Tiled:
+        """D of cells x (b, 12, h, w) beside what is shown (b, 3, h, w) in [0, 1]."""
+        model, by = self.model, self.model.by
+
+        def said(x: Tensor, timesteps: Tensor, condition: Tensor) -> Tensor:
+            return model.ask(x, timesteps, condition.flatten().expand(len(x)))
+
+        network = Network(Plain(said), "v_prediction", model.alpha_bars, shown * 2 - 1)
+        told = torch.full((1, 1, 1), self.augment / MOST_AUGMENT, device=model.device)
+        tile = max(1, self.tile // 2 // by) * by
+        return Tiled(network, told.to(model.dtype), tile, model.network.reach, by)
 
     def _noise(self, noise: Noise, channels: int, like: Tensor, purpose: str) -> Tensor:
         shape = (channels, *like.shape[-2:])

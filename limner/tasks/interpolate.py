@@ -79,7 +79,9 @@ def interpolate(
             raise BadInput(f"the space {space} is painted by diffusion: drop --generator")
         from limner.tasks._between import Asked
 
-        asked = Asked(*names, space, frames, prompt, seed, steps, guidance_scale, decoder)
+        asked = Asked(
+            names[0], names[1], space, frames, prompt, seed, steps, guidance_scale, decoder
+        )
         return _diffused(asked, model, film, watch)
     own = space_of(generator, names, "latent", model)
     place = None if film is None else check_film(film, own.own)

@@ -91,7 +91,7 @@ def layout(
     opened = placed(conditioned(opened, method, adapter), precision, compile)
     width, height = (side // opened.downscale for side in plan.size)
     regions = boxed(found, (height, width))
-    run = {"boxes": boxes, "method": method_of(opened)}
+    run: dict[str, Any] = {"boxes": boxes, "method": method_of(opened)}
     run |= {"count": count, "first": first, "compile": compile}
     samples = range(first, first + count)
     course = course_of(opened, plan, regions)

@@ -92,7 +92,7 @@ def map(
     opened = placed(conditioned(opened, method, adapter), precision, compile)
     width, height = (side // opened.downscale for side in plan.size)
     regions = map_regions(classes, named, (height, width))
-    run = {"picture": str(picture), "legend": legend, "method": method_of(opened)}
+    run: dict[str, Any] = {"picture": str(picture), "legend": legend, "method": method_of(opened)}
     run |= {"count": count, "first": first, "compile": compile}
     return paint(
         opened,

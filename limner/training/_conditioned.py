@@ -13,7 +13,6 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from limner.denoisers.cfg import CFG
@@ -60,7 +59,12 @@ class Shown(Protocol):
     def rows(
         self, rows: np.ndarray, rng: np.random.Generator
     ) -> tuple[dict[str, Tensor], list[str]]:
-        """`latents` (b, c, h, w) and what `beside` needs; and captions, "" where none is told."""
+        """`latents` (b, c, h, w), `weight` (b, 1, h, w), how much each counts, and what `beside`
+        needs; and captions, "" where none is told.
+
+        The weights hasten what is learned and do not change what of: the mean at each place, given
+        what is shown, is the best answer under any.
+        """
         ...
 
     def beside(self, batch: Mapping[str, Tensor]) -> Tensor:
@@ -129,7 +133,8 @@ class Conditioned:
         shown = torch.cat([x, self.shown.beside(there).to(x)], 1)
         shown = shown.contiguous(memory_format=torch.channels_last)
         said = self.unet(shown, there["timesteps"], encoder_hidden_states=states).sample
-        loss = F.mse_loss(said.float(), target)
+        counts = there["weight"] / there["weight"].mean()
+        loss = (counts * (said.float() - target).square()).mean()
         backward(loss)
         return {"loss": loss.detach()}
 

@@ -102,8 +102,8 @@ def widen(unet: Any, beside: int) -> tuple[str, ...]:
     with torch.no_grad():
         new.weight.zero_()
         new.weight[:, : old.in_channels] = old.weight
-        new.bias.copy_(old.bias)
-    unet.conv_in = new.to(memory_format=torch.channels_last)
+    new.bias = nn.Parameter(old.bias.detach().clone())
+    unet.conv_in = new
     unet.register_to_config(in_channels=new.in_channels)
     return "conv_in.weight", "conv_in.bias"
 

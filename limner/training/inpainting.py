@@ -34,6 +34,7 @@ __all__ = ["Holes", "inpainting"]
 
 _GREY = 128  # under the mask, as `limner inpaint` shows it: .5
 _DROPPED = 0.1  # captions, for guidance
+_OUTSIDE = 0.3  # how much what is known counts beside what is to be painted
 _EVERYTHING = 0.05  # pictures of which all is to be painted
 
 
@@ -72,6 +73,7 @@ class Holes:
             "mask": torch.where(every, torch.ones_like(mask), mask),
             "known": torch.where(every, self.grey, known),
         }
+        batch["weight"] = _OUTSIDE + (1 - _OUTSIDE) * batch["mask"]
         captions = [self.captions[row] for row in rows.tolist()]
         return batch, ["" if left else text for text, left in zip(captions, dropped, strict=True)]
 

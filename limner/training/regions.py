@@ -40,6 +40,7 @@ _GROUND = {True: 0.7, False: 0.3}  # pictures whose background is told, too, by 
 _LEFT_OUT, _NONE = 0.1, 0.1  # each region; all of a picture's
 _WORDLESS = 0.35  # pictures without a caption
 _NOTHING = 0.05  # pictures with neither
+_THINGS = 3.0  # how much more than the background things count
 _LOOSE = 0.015  # of the picture's side: how far a box's ends are from the thing's
 
 
@@ -93,6 +94,7 @@ class Regions:
         at = np.arange(count)[:, None], order
         batch = {
             "latents": torch.from_numpy(self.arrays["latents"][rows].astype(np.float32)),
+            "weight": torch.from_numpy(1 + _THINGS * outlines[:, 1:].sum(1, keepdims=True)),
             "cover": torch.from_numpy(cover[at]),
             "phrases": torch.from_numpy(phrases[at]).clamp(min=0),
             "exact": torch.from_numpy(exact.astype(np.float32))[:, None].expand(-1, _MOST).clone(),

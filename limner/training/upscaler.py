@@ -54,7 +54,6 @@ class UpscalerRecipe:
         self.model = Upscaler(RECIPE, network, _spread(data))
         self.noising = Noising("v_prediction", self.model.alpha_bars)
         self.players: Mapping[str, nn.Module] = {RECIPE: network}
-        network.to(memory_format=torch.channels_last)
 
     def batch(self, step: int, size: int, rank: int, ranks: int) -> dict[str, Tensor]:
         """Crops uint8 (b, 3, 2h, 2w), turned and mirrored; noise, timesteps and augmentation."""

@@ -42,7 +42,7 @@ def regions(**options) -> Regions:
 def test_each_place_is_guided_by_its_own_prompt(time):
     level = Level(1 - time, time)
     x = Noise(1, range(3)).normal((2, 4, 6)).double()
-    said = regions()(x, level)
+    said = regions(alone=1.1)(x, level)
     each = [CFG(Gaussian(), states(m), states(0), 2.0)(x, level) for m in (1, 2, -3)]
     mixed = 0.5 * each[0] + 0.5 * each[2]
     torch.testing.assert_close(said[:, :, :2, :3], each[1][:, :, :2, :3])
@@ -53,7 +53,7 @@ def test_each_place_is_guided_by_its_own_prompt(time):
 def test_a_part_that_is_all_of_it_is_plain_guidance():
     level, x = Level(0.4, 0.6), Noise(1, [0]).normal((2, 4, 6)).double()
     whole = Regions(
-        Gaussian(), states(1), [states(2)], torch.ones(1, 4, 6).double(), states(0), 3.0
+        Gaussian(), states(1), [states(2)], torch.ones(1, 4, 6).double(), states(0), 3.0, alone=1.1
     )
     torch.testing.assert_close(
         whole(x, level), Compose(Gaussian(), [states(2)], [3.0], states(0))(x, level)
@@ -62,7 +62,9 @@ def test_a_part_that_is_all_of_it_is_plain_guidance():
 
 def test_sampled_each_part_has_its_own_mean():
     levels, noise = flow_levels(40), Noise(2, range(4000))
-    denoiser = Regions(Gaussian(), states(1), [states(2), states(-3)], MASKS, states(0), 1.0)
+    denoiser = Regions(
+        Gaussian(), states(1), [states(2), states(-3)], MASKS, states(0), 1.0, alone=1.1
+    )
     x = noise.normal((1, 4, 6)).double()
     for state in ddim(denoiser, x, levels, noise=noise):
         x = state.x
@@ -71,28 +73,25 @@ def test_sampled_each_part_has_its_own_mean():
     assert abs(x[:, :, :2, :3].std() - 0.5) < 0.02
 
 
-def test_begun_alone_a_part_sees_an_empty_picture_around_it():
-    """What the network is asked of, recorded: outside the part, x is shifted to the ground by as
-    much as x0 is expected to differ from it there; the noise stays. The rest is led away from what
-    the parts say."""
+def test_begun_alone_parts_and_rest_do_not_meet():
+    """The rest is led away from what the parts say. What the network is asked of a part, recorded:
+    outside it x is shifted to that rest by as much as x0 is expected to differ from it there; the
+    noise stays."""
     asked = []
 
     def network(x, level, condition):
         asked.append(x)
         return Gaussian()(x, level, condition)
 
-    ground, level = torch.full((1, 2, 4, 6), 7.0).double(), Level(0.1, 0.9)
-    x = Noise(1, range(2)).normal((2, 4, 6)).double()
-    told = Regions(
-        network, states(1), [states(2), states(-3)], MASKS, states(0), 2.0, None, ground, alone=0.8
-    )
+    level, x = Level(0.1, 0.9), Noise(1, range(2)).normal((2, 4, 6)).double()
+    parts = [states(2), states(-3)]
+    told = Regions(network, states(1), parts, MASKS, states(0), 2.0, alone=0.8)
     said = told(x, level)
-    without, whole, *parts = (Gaussian()(x, level, states(m)) for m in (0, 1, 2, -3))
-    rest = without + 2 * (whole - without - (sum(parts) / 2 - without))
+    without, whole, *each = (Gaussian()(x, level, states(m)) for m in (0, 1, 2, -3))
+    rest = without + 2 * (whole - without - (sum(each) / 2 - without))
     torch.testing.assert_close(said[:, :, 2:, :4], rest[:, :, 2:, :4])
-    known = Gaussian()(x, level, states(1))
     outside = MASKS[0] == 0
-    wanted = x + level.alpha * (7 - known)
+    wanted = x + level.alpha * (rest - whole)
     torch.testing.assert_close(asked[1][:2][..., outside], wanted[..., outside])
     torch.testing.assert_close(asked[1][:2][..., ~outside], x[..., ~outside])
     asked.clear()

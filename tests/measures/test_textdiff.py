@@ -71,7 +71,7 @@ def test_true_changes_are_seen_and_no_others(
 
 def test_the_command(run: Any, names: dict[str, Any], tmp_path: Path) -> None:
     own = [f"--{name}={value}" for name, value in names.items()]
-    status, said, _ = run("measure", "textdiff", "--count", 1, "--steps", 1, "--json", *own,
+    status, said, _ = run("measure", "textdiff", "--count", 1, "--steps", 2, "--json", *own,
                           "-o", tmp_path / "kept")  # fmt: skip
     told = json.loads(said)
     assert status == 0 and told["flipped"]["n"] == 1 and set(told["kinds"]) == {"noun"}

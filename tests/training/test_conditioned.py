@@ -88,9 +88,9 @@ def test_the_adapter_that_is_exported_is_the_network_that_learned(runs, sd_folde
         said = model.unet(
             torch.cat([x, beside], 1), batch["timesteps"], encoder_hidden_states=states
         ).sample
-    torch.testing.assert_close(
-        losses[0].detach(), (said - target).square().mean(), atol=1e-4, rtol=1e-3
-    )
+    counts = batch["weight"].expand_as(said)
+    wanted = (counts * (said - target).square()).sum() / counts.sum()
+    torch.testing.assert_close(losses[0].detach(), wanted, atol=1e-4, rtol=1e-3)
 
 
 @pytest.mark.parametrize("kind", RECIPES)
@@ -151,6 +151,20 @@ def test_regions_are_where_the_world_says(runs, sd_folder):
         ground = ~each.masks.any(0)
         cells = ground.reshape(16, 8, 16, 8).mean((1, 3))
         assert np.abs(kept.arrays["covers"][row, 0] / 255 - cells).max() < 0.01
+
+
+def test_what_is_to_be_painted_counts_more(runs, sd_folder):
+    rng = np.random.Generator(np.random.Philox(key=4))
+    kept = Cached(runs["inpainting"] / "holes")
+    batch, _ = Holes(kept, torch.zeros(8, 16, 16), lambda x: x).rows(np.arange(12), rng)
+    assert torch.equal(batch["weight"] == 1, batch["mask"] == 1)
+    assert torch.allclose(batch["weight"][batch["mask"] == 0], torch.tensor(0.3))
+    kept = Cached(runs["regions"] / "regions")
+    base = open_base(str(sd_folder("own")), 64)
+    batch, _ = Regions(kept, recipe_of_regions._embedder(base), 3).rows(np.arange(12), rng)
+    for each, weight in zip(placed(data().world, range(12)), batch["weight"], strict=True):
+        things = each.masks.any(0).reshape(16, 8, 16, 8).mean((1, 3))
+        assert np.abs(weight[0].numpy() - 1 - 3 * things).max() < 0.05
 
 
 def test_regions_are_left_out_and_the_small_lie_on_top(runs, sd_folder):

@@ -74,6 +74,7 @@ def test_the_loss_is_that_of_the_network_told_both(recipe: Decoder, sd_folder: G
     from diffusers import UNet2DConditionModel
 
     unet = UNet2DConditionModel.from_pretrained(sd_folder("own") / "unet")
+    torch.nn.init.normal_(recipe.projection.weight, std=0.3)
     batch = recipe.batch(3, 6, 0, 1)
     losses: list[torch.Tensor] = []
     recipe.learn("adapter", batch, 3, losses.append)

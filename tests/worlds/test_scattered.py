@@ -1,7 +1,9 @@
 """Scattered things: what is told of them is what is drawn, and they are everywhere."""
 
 import numpy as np
+import pytest
 
+from limner.errors import BadInput
 from limner.worlds._captions import Scene, held_out
 from limner.worlds._scattered import named, placed, scattered
 from limner.worlds._vocabulary import BACKGROUNDS
@@ -54,3 +56,8 @@ def test_what_is_held_out_stays_so():
             relation = "and" if len(drawn.things) > 1 else None
             content = Scene(drawn.things, relation, 1, drawn.background)
             assert held_out(content) == (split == "held_out")
+
+
+def test_they_are_of_one_scale():
+    with pytest.raises(BadInput, match="leave scale=2 away"):
+        placed(World(3, scale=2), [0])

@@ -5,6 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from limner.errors import BadInput
 from limner.worlds import _sprites
@@ -21,6 +22,50 @@ def test_a_picture_is_the_same_in_any_batch_and_order():
     for row, index in enumerate([17, 5, 239]):
         assert np.array_equal(other.pictures[row], BATCH.pictures[index])
         assert other.captions[row] == BATCH.captions[index]
+
+
+def psnr(a, b):
+    error = np.mean((a.astype(float) - b) ** 2)
+    return -10 * np.log10(error / 255**2)
+
+
+@pytest.mark.parametrize("scale", [2, 4])
+def test_a_larger_scale_draws_the_same_scenes_finer(scale):
+    """Made small it is what is drawn at scale 1; enlarged from that, it would not be as fine."""
+    world, side = World(seed=3, scale=scale), 128 * scale
+    large = world.draw(range(24), annotate=True)
+    assert large.captions == BATCH.captions[:24] and large.scenes == BATCH.scenes[:24]
+    assert large.pictures.shape == (24, side, side, 3)
+    near = []
+    for row, scene in enumerate(large.scenes):
+        image = Image.fromarray(large.pictures[row])
+        small = image.resize((128, 128), Image.Resampling.BOX)
+        blurred = small.resize((side, side), Image.Resampling.LANCZOS)
+        assert psnr(large.pictures[row], np.asarray(blurred)) < 44
+        near.append(psnr(BATCH.pictures[row], np.asarray(small)) if not scene.style else 99)
+        apart = np.abs(large.boxes[row] / scale - BATCH.boxes[row]).max()
+        assert apart <= 1.5 or len(scene.things) > 1  # of what is behind, edges are not seen
+        here = large.masks[row][:, ::scale, ::scale]
+        assert (here != BATCH.masks[row]).mean() < 0.02
+        assert (large.maps[row][large.masks[row].any(0)] > 0).all()
+    assert min(near) > 34 and np.mean(np.minimum(near, 50)) > 38
+    assert np.array_equal(World(seed=3, scale=scale).draw([5]).pictures[0], large.pictures[5])
+
+
+@pytest.mark.parametrize("style", words.STYLES)
+def test_styles_are_the_same_at_any_scale(style):
+    scene = Scene((Thing("cat"),), None, 1, "city", style)
+    pictures = [
+        Image.fromarray(World(0, scale=scale).paint(scene, np.random.default_rng(1))[0])
+        for scale in (1, 4)
+    ]
+    small, made = (np.asarray(each.resize((64, 64), Image.Resampling.BOX)) for each in pictures)
+    assert psnr(small, made) > 27, style
+
+
+def test_another_scale_is_refused():
+    with pytest.raises(BadInput, match="scale 3: give 1, 2 or 4"):
+        World(0, scale=3)
 
 
 def test_twins_differ_from_their_first_in_one_thing_alone():
