@@ -123,6 +123,38 @@ def adapt() -> None:
         print(made.sheet.save(FOLDER / f"adapt-{style.replace(' ', '-')}.png", recipe=False))
 
 
+def fast() -> None:
+    painted = [limner.generate(prompt, seed=7, fast=True)[0] for prompt in README[:12]]
+    sheet("fast.png", painted, list(README[:12]), 6)
+
+
+def guide() -> None:
+    kinds = ("none", "cfg", "clip", "cfg+clip")
+    painted = limner.guide("a panda on the beach", compare=kinds, count=4, seed=0)
+    labels = [f"{kind} {k}" for kind in kinds for k in range(4)]
+    sheet("guide.png", painted, labels, 4, recipe=False)
+
+
+def explain() -> None:
+    found = limner.explain("a cat to the left of a red cube in the snow")
+    print(found.sheet().save(FOLDER / "explain.png", recipe=False))
+
+
+def layout() -> None:
+    boxes = "a cat: .05,.4,.5,.95; a rocket: .55,.1,.95,.6"
+    shown = limner.layout("a cat and a rocket at night", boxes=boxes, count=4)
+    other = "a mushroom: .05,.5,.35,.95; a mushroom: .4,.1,.6,.4; a panda: .6,.4,1,1"
+    shown += limner.layout("in the forest", boxes=other, count=4)
+    sheet("layout.png", shown, ["cat, rocket"] * 4 + ["mushrooms, panda"] * 4, 4, recipe=False)
+
+
+def upscale() -> None:
+    small = from_uint8(World(seed=1, split="held_out").draw([4]).pictures[0])
+    small.save(FOLDER / "upscale-given.png", recipe=False)
+    large = limner.upscale(FOLDER / "upscale-given.png", to=512)
+    print(large.save(FOLDER / "upscale.png", recipe=False))
+
+
 def scenes() -> None:
     drawn = World(seed=0).draw(range(36))
     captions = [phrasings[0] for phrasings in drawn.captions]
@@ -148,5 +180,10 @@ if __name__ == "__main__":
         edit,
         latents,
         adapt,
+        fast,
+        guide,
+        explain,
+        layout,
+        upscale,
     ):
         make()

@@ -62,7 +62,7 @@ def _upscaling(
     count: Count = 64,
     seed: Seed = 1,
     steps: Annotated[int, typer.Option("--steps", help="Of the diffusion, each doubling.")] = 4,
-    augment: Annotated[float, typer.Option("--augment", help="As of limner upscale.")] = 0.01,
+    augment: Annotated[float, typer.Option("--augment", help="As of limner upscale.")] = 0.0,
     clip: Clip = "embedded",
     json: Json = False,
 ) -> None:

@@ -83,7 +83,7 @@ def upscaling(
     seed: int = 1,
     details: tuple[float, ...] = (0.0, 0.5, 1.0),
     steps: int = 4,
-    augment: float = 0.01,
+    augment: float = 0.0,
     clip: str | Path | Clip = "embedded",
     watch: Watch | None = None,
 ) -> Upscaling:

@@ -30,9 +30,9 @@ from limner.nets.local_unet import LocalUNet
 __all__ = ["MOST_AUGMENT", "RECIPE", "Upscaler", "built", "doubled", "halved", "open_upscaler"]
 
 RECIPE = "upscaler"
-MOST_AUGMENT = 0.05
-"""Standard deviation of the noise on the small pictures that the network is shown, at most, of
-pictures in [0, 1]. What they lack is counted from the pictures without it."""
+MOST_AUGMENT = 0.1
+"""Standard deviation of the noise that is laid on small pictures, at most; pictures are in [0, 1].
+What they lack is counted from the pictures under that noise, so that it is taken away, too."""
 
 _CELL = 2  # pixels of its side
 _SHAPE = ("widths", "depth", "heard")

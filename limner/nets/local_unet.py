@@ -86,7 +86,7 @@ class LocalUNet(nn.Module):
         for blocks, larger in zip(reversed(self.up), reversed(self.larger)):
             x = kept.pop() + functional.pixel_shuffle(larger(x), 2)
             x = blocks(x, heard)
-        said: Tensor = self.last(x)  # straight, so that noise in x comes through as it is
+        said: Tensor = self.last(functional.silu(x))
         return said
 
 

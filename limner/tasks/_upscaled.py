@@ -32,8 +32,8 @@ class Doubling:
               give up likeness to the truth for likeness to true pictures is better than this line
               (Freirich et al. 2021, "A theory of the distortion-perception tradeoff in Wasserstein
               space", theorem 3). The mean is what the first step says, so it costs nothing
-    augment:  standard deviation of the noise on what the network is shown of them, of which it is
-              told: the more, the less it trusts finest details (Ho et al. 2021, section 4.2)
+    augment:  standard deviation of the noise on the small pictures, of which the network is told:
+              the more, the less it trusts their finest details (Ho et al. 2021, section 4.2)
     tile:     pixels of a side that one pass makes
     """
 
@@ -53,16 +53,16 @@ class Doubling:
     def states(self, noise: Noise) -> Iterator[Callable[[], Tensor]]:
         """After each step what makes the pictures (b, 3, 2h, 2w) that are expected by then; the
         last are those that come out. noise: of b samples."""
-        shown = small = self._padded()
+        shown = self._padded()
         if self.augment > 0:
-            shown = small + self.augment * self._noise(noise, 3, shown, "augment")
+            shown = shown + self.augment * self._noise(noise, 3, shown, "augment")
         denoiser = self._denoiser(shown)
         levels = vp_levels(self.model.alpha_bars, self.count)
         x, mean = self._noise(noise, 12, shown, "upscale"), None
         for state in ddim(denoiser, x * levels[0].sigma, levels, noise=noise):
             mean = state.denoised if mean is None else mean
             cells = state.denoised if state.step < self.count else state.x
-            yield partial(self._picture, mean, cells, small)
+            yield partial(self._picture, mean, cells, shown)
 
     def _padded(self) -> Tensor:
         """To what the network's sides are multiples of, by repeating the last row and column."""
@@ -85,10 +85,10 @@ class Doubling:
         shape = (channels, *like.shape[-2:])
         return field(noise, shape, f"{purpose} {self.stage}").to(like.device)
 
-    def _picture(self, mean: Tensor, cells: Tensor, small: Tensor) -> Tensor:
+    def _picture(self, mean: Tensor, cells: Tensor, shown: Tensor) -> Tensor:
         height, width = (2 * side for side in self.small.shape[-2:])
         cells = torch.lerp(mean, cells, self.detail) if self.detail < 1 else cells
-        return self.model.picture(cells, small)[:, :, :height, :width]
+        return self.model.picture(cells, shown)[:, :, :height, :width]
 
 
 def cascade(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from limner.errors import BadInput
-from limner.tasks import Progress, Stopped
+from limner.tasks import Stopped
 from limner.tasks._checks import check_run, check_whole, clip_names
 
 if TYPE_CHECKING:
@@ -142,10 +142,11 @@ def _painted(
     from limner.noise import Noise
     from limner.tasks._guided import denoiser_of
     from limner.tasks._paint import AT_ONCE, from_noise, paint
+    from limner.tasks._parts import Parts
 
-    course, done = from_noise(model, plan), 0
+    course = from_noise(model, plan)
     chunks = [samples[i : i + AT_ONCE] for i in range(0, len(samples), AT_ONCE)]
-    total = len(kinds) * len(chunks) * course.count
+    parts = Parts(watch, len(kinds) * len(chunks) * course.count)
     out: list[Picture] = []
     try:
         for kind in kinds:
@@ -153,9 +154,8 @@ def _painted(
             row: list[Picture] = []
             for chunk in chunks:
                 denoiser = denoiser_of(kind, model, plan, aids, said, Noise(plan.seed, chunk))
-                way, onward = replace(course, denoiser=denoiser), _from(done, total, watch)
+                way, onward = replace(course, denoiser=denoiser), parts.next(course.count)
                 row += paint(model, plan, chunk, run, onward, task="guide", course=way)
-                done += course.count
             used = aids.recipe(kind)
             out += [replace(each, recipe=(each.recipe or {}) | used) for each in row]
     except KeyboardInterrupt:
@@ -163,17 +163,6 @@ def _painted(
             raise
         raise Stopped(out) from None
     return out
-
-
-def _from(done: int, total: int, watch: Watch | None) -> Watch | None:
-    """A watcher of a part of the work that tells of all of it."""
-    if watch is None:
-        return None
-
-    def onward(progress: Progress) -> None:
-        watch(Progress(done + progress.step, total, progress.preview))
-
-    return onward
 
 
 def again(

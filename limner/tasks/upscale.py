@@ -30,7 +30,7 @@ def upscale(
     by: int | None = None,
     detail: float = 0.5,
     steps: int = 4,
-    augment: float = 0.01,
+    augment: float = 0.0,
     tile: int = 512,
     seed: int = 0,
     model: str | Path | Upscaler = "embedded",
@@ -48,8 +48,8 @@ def upscale(
         detail: 0 to 1: at 0 what is most to be expected, nearest to the truth; at 1 one picture of
             those that could be true, crisper, with details that are invented
         steps: steps of the diffusion for each doubling; at detail 0 one is all that is needed
-        augment: 0 to 0.05: noise on what one doubling hands to the next, so that it does not trust
-            every detail of it
+        augment: 0 to 0.1: noise on what one doubling hands to the next, so that it does not trust
+            every detail of it; some of it is left in what comes out
         tile: pixels of a side that one pass makes: memory grows with it, and nothing else changes
         seed: of the noise; another seed, other details
         model: "embedded", a folder of limner train upscaler, or what open_upscaler gave

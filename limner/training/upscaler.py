@@ -35,7 +35,7 @@ from limner.training.loop import Plan, Progress, flush_denormals, open_run, trai
 __all__ = ["UpscalerRecipe", "upscaler"]
 
 _CLEAN = 0.5  # the share of small pictures without noise on them
-_OF_NOISE = 0.5  # the share of levels that are pure noise: there the mean is learned
+_OF_NOISE = 0.25  # the share of levels that are pure noise: there the mean is learned
 _MEASURED = 256  # crops of which the spread of what they lack is taken, and the gain
 _SHOWN = 6
 
@@ -83,11 +83,10 @@ class UpscalerRecipe:
         device = next(self.model.network.parameters()).device
         large, noise = batch["large"].to(device).float() / 255, batch["noise"].to(device)
         augment = batch["augment"].to(device)
-        small = halved(large)
+        small = halved(large) + augment.view(-1, 1, 1, 1) * noise[:, 12:]
         lacking = self.model.cells(large, small)
         x, target = self.noising.noisy(lacking, noise[:, :12], batch["timesteps"])
-        seen = small + augment.view(-1, 1, 1, 1) * noise[:, 12:]
-        shown, timesteps = torch.cat([x, seen * 2 - 1], 1), batch["timesteps"].to(device)
+        shown, timesteps = torch.cat([x, small * 2 - 1], 1), batch["timesteps"].to(device)
         said = self.model.ask(shown, timesteps, augment / MOST_AUGMENT)
         loss = F.mse_loss(said.float(), target)
         backward(loss)

@@ -136,12 +136,12 @@ def test_augmentation_is_noise_that_the_network_is_told_of(folder: Path) -> None
 
     told = Upscaler("told", model.network, 0.05)
     object.__setattr__(told, "ask", lambda x, t, augment: ask(x, augment))
-    *_, _ = cascade(told, given, 2, noise, steps=1, detail=1.0, augment=0.025, tile=512)
+    *_, _ = cascade(told, given, 2, noise, steps=1, detail=1.0, augment=0.05, tile=512)
     (first, clean), (second, noisy) = seen
     torch.testing.assert_close(first, 2 * given - 1)
     assert float(clean) == 0 and float(noisy) == pytest.approx(0.5)
     laid = (second + 1) / 2 - doubled(given).clamp(0, 1)
-    assert float(laid.std()) == pytest.approx(0.025, rel=0.1)
+    assert float(laid.std()) == pytest.approx(0.05, rel=0.1)
 
 
 def test_noise_is_drawn_in_blocks_each_its_own() -> None:
@@ -226,7 +226,7 @@ def test_a_watcher_sees_each_step_and_stops_it(folder: Path, scene: Path) -> Non
         (dict(by=3), "give 2, 4 or 8"),
         (dict(detail=1.5), "from 0 to 1"),
         (dict(detail=float("nan")), "from 0 to 1"),
-        (dict(augment=0.2), "from 0 to 0.05"),
+        (dict(augment=0.2), "from 0 to 0.1"),
         (dict(steps=0), "steps 0"),
         (dict(tile=8), "tile 8"),
         (dict(seed=-1), "seed -1"),

@@ -83,7 +83,7 @@ def test_a_step_s_batch_is_a_function_of_the_step_and_is_shared_among_processes(
     steps = [one.batch(step, 8, 0, 1) for step in range(100)]
     timesteps = torch.cat([each["timesteps"] for each in steps])
     augment = torch.cat([each["augment"] for each in steps])
-    assert 0.42 < (timesteps == 999).float().mean() < 0.6
+    assert 0.2 < (timesteps == 999).float().mean() < 0.34
     assert 0.42 < (augment == 0).float().mean() < 0.58
     assert 0.9 * MOST_AUGMENT < augment.max() <= MOST_AUGMENT
     turned = {each["large"].float().mean().item() for each in steps}
@@ -96,7 +96,8 @@ def test_the_loss_is_that_of_v_about_what_is_lacking(monkeypatch):
     batch = one.batch(0, 8, 0, 1)
     large = batch["large"].float() / 255
     small = functional.interpolate(large, size=8, mode="bicubic", antialias=True).clamp(0, 1)
-    up = functional.interpolate(small, size=16, mode="bicubic", antialias=True)
+    laid = batch["augment"].view(-1, 1, 1, 1) * batch["noise"][:, 12:]
+    up = functional.interpolate(small + laid, size=16, mode="bicubic", antialias=True)
     x0 = functional.pixel_unshuffle(large - up, 2) / one.model.spread
     alpha_bar = one.model.alpha_bars[batch["timesteps"]].float().view(-1, 1, 1, 1)
     n, seen = batch["noise"][:, :12], {}
@@ -111,8 +112,7 @@ def test_the_loss_is_that_of_v_about_what_is_lacking(monkeypatch):
     assert float(said["loss"]) < 1e-9
     x = alpha_bar.sqrt() * x0 + (1 - alpha_bar).sqrt() * n
     torch.testing.assert_close(seen["shown"][:, :12], x, atol=1e-5, rtol=1e-5)
-    laid = (seen["shown"][:, 12:] + 1) / 2 - small
-    torch.testing.assert_close(laid, batch["augment"].view(-1, 1, 1, 1) * batch["noise"][:, 12:])
+    torch.testing.assert_close((seen["shown"][:, 12:] + 1) / 2, small + laid)
     torch.testing.assert_close(seen["told"][:, 0], batch["timesteps"] / 1000)
     torch.testing.assert_close(seen["told"][:, 1], batch["augment"] / MOST_AUGMENT)
 
