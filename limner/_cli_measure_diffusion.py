@@ -81,7 +81,7 @@ def _upscaling(
         for name, each in ways.items():
             typer.echo(
                 f"  {name:12} {each.psnr:6.2f} ± {each.standard_error:.2f} dB, SSIM "
-                f"{each.ssim:.4f}, Fréchet {each.frechet:.4f}, of parts {each.frechet_parts:.4f}"
+                f"{each.ssim:.4f}, Fréchet {each.frechet:.2e}, of parts {each.frechet_parts:.2e}"
             )
 
 

@@ -61,7 +61,10 @@ def invert(
         at = x * (asked.alpha / level.alpha)
         denoised = denoiser(at, asked)
         up = _raised(x, (at - asked.alpha * denoised) / asked.sigma, level, after)
-        for _ in range(rounds):
+        lost = (
+            after.alpha <= 0 and level.sigma <= 0
+        )  # from clean to pure noise: x has no part in it
+        for _ in range(0 if lost else rounds):
             denoised = denoiser(up, after)
             up = _undone(x, up, denoised, level, after)
         x = up

@@ -28,7 +28,7 @@ def upscale(
     *,
     to: int | None = None,
     by: int | None = None,
-    detail: float = 0.5,
+    detail: float = 0.0,
     steps: int = 4,
     augment: float = 0.0,
     tile: int = 512,

@@ -6,6 +6,7 @@ from diffusers import DDIMScheduler
 
 from limner.levels import (
     CLEAN,
+    Level,
     alpha_bars,
     flow_levels,
     karras_levels,
@@ -140,3 +141,10 @@ def test_the_embedded_model_gives_a_picture_back():
         *_, up = invert(denoiser, x0, levels, rounds=1)
         *_, down = ddim(denoiser, up.x, levels, noise=Noise(0, [0]))
     assert psnr(model.decode(down.x), model.decode(x0)) > 45
+
+
+def test_one_step_from_clean_to_pure_noise_has_nothing_to_mend(mixture):
+    x = Noise(0, range(4)).normal(tuple(mixture.means.shape[1:])).double()
+    levels = [Level(0.0, 1.0), CLEAN]
+    plain, mended = (next(invert(mixture, x, levels, rounds=rounds)).x for rounds in (0, 2))
+    assert plain.isfinite().all() and torch.equal(plain, mended)

@@ -188,7 +188,7 @@ def test_any_picture_is_welcome(folder: Path, tmp_path: Path, mode: str, shape: 
 def test_the_command_writes_what_replay_makes_again(
     folder: Path, scene: Path, run: Callable[..., tuple[int, str, str]], tmp_path: Path
 ) -> None:
-    more = ("--to", 100, "--steps", 2, "--model", folder, "--seed", 5, "--preview")
+    more = ("--to", 100, "--steps", 2, "--detail", 0.5, "--model", folder, "--seed", 5, "--preview")
     status, out, err = run("upscale", scene, *more, "--json", "-o", "large.png")
     told = json.loads(out)
     assert status == 0 and told["size"] == [100, 73] and err.startswith("preview:")
@@ -212,7 +212,7 @@ def test_a_watcher_sees_each_step_and_stops_it(folder: Path, scene: Path) -> Non
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        upscale(scene, by=4, steps=3, model=folder, watch=watch)
+        upscale(scene, by=4, steps=3, detail=1.0, model=folder, watch=watch)
     assert steps == [(n, 6, (3, 88, 120)) for n in range(1, 6)]
 
 
