@@ -90,14 +90,18 @@ def check_local(name: object, flag: str) -> None:
 
     A picture may come from anywhere: it must not decide what is fetched from the network.
     """
+    if not (isinstance(name, str) and name and _is_local(name)):
+        raise BadInput(f"the picture was made with {name!r}: give that {flag} yourself (--{flag})")
+
+
+def _is_local(name: str) -> bool:
     from limner.models._open import parted
     from limner.models.adapter import adapters_here
     from limner.models.embedded import CLIPS
 
-    base, adapter = parted(name) if isinstance(name, str) else ("", "")
-    own, small = base in CLIPS or Path(base).is_dir(), ("", *adapters_here())
-    if not own or not (adapter in small or Path(adapter).is_dir()):
-        raise BadInput(f"the picture was made with {name!r}: give that {flag} yourself (--{flag})")
+    base, adapter = parted(name)
+    own = base in CLIPS or Path(base).is_dir()
+    return own and (adapter in ("", *adapters_here()) or Path(adapter).is_dir())
 
 
 def check_unchanged(recipe: Mapping[str, Any], *, model: object, clip: object) -> None:

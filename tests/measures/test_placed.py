@@ -26,7 +26,7 @@ from limner.worlds._scattered import named
 from limner.worlds.scenes import World
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tasks"))
-from _conditioned import random_adapter
+from _random_adapter import random_adapter
 
 pytestmark = pytest.mark.skipif(World(0).shapes_only, reason="no Noto Color Emoji font")
 Get = Callable[[str], Path]

@@ -18,7 +18,7 @@ from limner.tasks._paint import Plan
 from limner.tasks._regions import boxed, boxes_of, conditioned, course_of
 
 sys.path.insert(0, str(Path(__file__).parent))
-from _conditioned import random_adapter
+from _random_adapter import random_adapter
 
 Get = Callable[[str], Path]
 BOXES = "a cat: 0,.25,.5,1; the red cube: .5,0,1,.5"

@@ -25,7 +25,7 @@ from limner.worlds._vocabulary import BACKGROUNDS
 from limner.worlds.scenes import World
 
 sys.path.insert(0, str(Path(__file__).parent))
-from _conditioned import random_adapter
+from _random_adapter import random_adapter
 
 Get = Callable[[str], Path]
 CLASSES = np.zeros((32, 64), np.uint8)
