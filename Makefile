@@ -3,9 +3,9 @@ PYTHON ?= python3
 PIP = .venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 FONT = /usr/share/fonts/truetype/noto/NotoColorEmoji.ttf
 
-.PHONY: setup demo test test-slow lint font clean
+.PHONY: setup demo test test-slow lint font browser clean
 
-setup: .venv/installed font
+setup: .venv/installed font browser
 
 .venv/installed: pyproject.toml constraints.txt
 	test -x .venv/bin/python || $(PYTHON) -m venv .venv
@@ -18,7 +18,13 @@ font:
 	  apt-get update -qq && apt-get install -y -qq fonts-noto-color-emoji >/dev/null; } || \
 	  echo 'fonts-noto-color-emoji is not installed: the world scenes will draw shapes only'
 
-demo: setup
+# The studio's page is tested in a browser; without one those tests are skipped and say so.
+browser:
+	@command -v chromium >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && \
+	  apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; } || \
+	  echo 'chromium is not installed: the tests of the studio in a browser will be skipped'
+
+demo: .venv/installed font
 	.venv/bin/limner generate "an astronaut riding a horse at sunset" -o astronaut.png
 
 test: setup

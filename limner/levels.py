@@ -33,6 +33,7 @@ __all__ = [
     "geometric_levels",
     "karras_levels",
     "level_at",
+    "levels_of",
     "timestep_of",
     "vp_level",
     "vp_levels",
@@ -121,6 +122,12 @@ def zero_terminal(table: Tensor) -> Tensor:
 def vp_level(alpha_bar: float) -> Level:
     """The variance-preserving level (√ᾱ, √(1−ᾱ))."""
     return Level(math.sqrt(alpha_bar), math.sqrt(1 - alpha_bar))
+
+
+def levels_of(table: Tensor | None, steps: int) -> list[Level]:
+    """steps + 1 levels of a network, from its noisiest to CLEAN: by its table, a VP network's, with
+    "trailing" spacing; of a flow network, which has none, evenly in time."""
+    return flow_levels(steps) if table is None else vp_levels(table, steps, "trailing")
 
 
 def vp_levels(

@@ -22,6 +22,7 @@ __all__ = [
     "check_writable",
     "clip_names",
     "file_hash",
+    "is_local",
 ]
 
 MOST_PICTURES = 10_000
@@ -90,15 +91,19 @@ def check_local(name: object, flag: str) -> None:
 
     A picture may come from anywhere: it must not decide what is fetched from the network.
     """
-    if not (isinstance(name, str) and name and _is_local(name)):
+    if not is_local(name):
         raise BadInput(f"the picture was made with {name!r}: give that {flag} yourself (--{flag})")
 
 
-def _is_local(name: str) -> bool:
+def is_local(name: object) -> bool:
+    """Whether a model's name means one that comes with limner or is a folder here, and so does its
+    adapter, if it has one."""
     from limner.models._open import parted
     from limner.models.adapter import adapters_here
     from limner.models.embedded import CLIPS
 
+    if not (isinstance(name, str) and name):
+        return False
     base, adapter = parted(name)
     own = base in CLIPS or Path(base).is_dir()
     return own and (adapter in ("", *adapters_here()) or Path(adapter).is_dir())

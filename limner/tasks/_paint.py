@@ -19,7 +19,7 @@ from limner.denoisers.compose import Compose
 from limner.denoisers.network import Network
 from limner.denoisers.shown import Shown
 from limner.errors import BadInput, LimnerError
-from limner.levels import CLEAN, Level, flow_levels, level_at, vp_level, vp_levels
+from limner.levels import CLEAN, Level, level_at, levels_of, vp_level
 from limner.models._text_to_image import TextToImage
 from limner.noise import Noise
 from limner.picture import Picture
@@ -157,8 +157,7 @@ def levels(model: TextToImage, steps: int, strength: float = 1.0) -> list[Level]
     diffusers' "trailing" timesteps of steps/strength steps, the last `steps` of them.
     """
     if strength == 1:
-        known = model.alpha_bars
-        return flow_levels(steps) if known is None else vp_levels(known, steps, "trailing")
+        return levels_of(model.alpha_bars, steps)
     left = [strength * (1 - i / steps) for i in range(steps)]
     if model.alpha_bars is None:
         return [*(Level(1 - t, t) for t in left), CLEAN]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from limner.errors import BadInput
 from limner.tasks import Stopped
-from limner.tasks._checks import check_run, check_whole, clip_names
+from limner.tasks._checks import check_run, check_whole, clip_names, is_local
 
 if TYPE_CHECKING:
     from limner.models._text_to_image import TextToImage
@@ -207,9 +207,7 @@ def again(
 def _check_here(name: object) -> None:
     """BadInput unless it comes with limner or is a folder: a picture must not decide what is
     fetched from the network."""
-    from limner.models.embedded import CLIPS
-
-    if not (isinstance(name, str) and (name in CLIPS or Path(name).is_dir())):
+    if not is_local(name):
         raise BadInput(
             f"the picture was guided by {name!r}, which is not here: restore it, or paint again "
             "with limner guide"

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from limner.denoisers.cfg import CFG
 from limner.denoisers.network import Network
 from limner.errors import BadInput
-from limner.levels import flow_levels, vp_levels
+from limner.levels import levels_of
 from limner.models._open import open_model
 from limner.models.adapter import base_of
 from limner.noise import Noise
@@ -153,8 +153,7 @@ class Conditioned:
         there = {key: value.to(device) for key, value in batch.items()}
         beside = self.shown.beside(there)
         network = Network(self.unet, noising.prediction, noising.table, beside)
-        table = noising.table
-        levels = flow_levels(steps) if table is None else vp_levels(table, steps)
+        levels = levels_of(noising.table, steps)
         said, nothing = (self.text(self._ids(each).to(device))[0] for each in (captions, [""]))
         denoiser = CFG(network, said, nothing.expand_as(said), self.base.guidance_scale)
         noise = Noise(self.seed, range(len(captions)))

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from limner.data import CaptionedPictures
 from limner.denoisers.cfg import CFG
 from limner.denoisers.network import Network
-from limner.levels import flow_levels, vp_levels
+from limner.levels import levels_of
 from limner.models.clip import Clip, open_clip
 from limner.models.decoder import KIND, PROJECTION, tokens_of
 from limner.noise import Noise
@@ -142,8 +142,7 @@ class Decoder:
         """Embeddings (b, e) → pictures (b, 3, h, w) in [0, 1], as `limner vary` paints them."""
         noising, device = self.base.noising, self.unet.device
         network = Network(self.unet, noising.prediction, noising.table)
-        table = noising.table
-        levels = flow_levels(steps) if table is None else vp_levels(table, steps)
+        levels = levels_of(noising.table, steps)
         blank, nothing = [""] * len(embeddings), torch.zeros_like(embeddings)
         with_, without = self._told(blank, embeddings), self._told(blank, nothing)
         noise = Noise(self.seed, range(len(embeddings)))

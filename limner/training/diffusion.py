@@ -21,7 +21,7 @@ from limner.data import CaptionedPictures
 from limner.denoisers.cfg import CFG
 from limner.denoisers.network import Network
 from limner.errors import BadInput
-from limner.levels import Level, flow_levels, vp_levels
+from limner.levels import levels_of
 from limner.noise import Noise
 from limner.picture import Picture, grid
 from limner.prompt import words
@@ -150,9 +150,8 @@ class Diffusion:
     def paint(self, prompts: list[str], *, steps: int = 20, scale: float = 4.0) -> Tensor:
         """Pictures (b, 3, h, w) in [0, 1], by the very sampler and guidance of ``generate``."""
         device = next(self.unet.parameters()).device
-        flow = self.prediction == "flow"
-        network = Network(self.unet, self.prediction, None if flow else self.table)
-        levels: list[Level] = flow_levels(steps) if flow else vp_levels(self.table, steps)
+        table = None if self.prediction == "flow" else self.table
+        network, levels = Network(self.unet, self.prediction, table), levels_of(table, steps)
         said, nothing = (self._states(self._ids(texts).to(device)) for texts in (prompts, [""]))
         denoiser = CFG(network, said, nothing.expand_as(said), scale)
         noise = Noise(self.seed, range(len(prompts)))

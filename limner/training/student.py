@@ -24,7 +24,7 @@ from limner.denoisers.cfg import CFG
 from limner.denoisers.given import Given
 from limner.denoisers.network import Network
 from limner.errors import BadInput
-from limner.levels import Level, flow_levels, vp_levels
+from limner.levels import Level, levels_of
 from limner.models._open import open_model
 from limner.models._text_to_image import TextToImage
 from limner.models.adapter import base_of
@@ -84,9 +84,8 @@ class Student:
             )
         self.data, self.teacher, self.learned, self.seed = data, teacher, learned, seed
         self.segments, self.length = segments, intervals // segments
-        table, said = teacher.alpha_bars, teacher.prediction
-        self.levels = flow_levels(intervals) if table is None else vp_levels(table, intervals)
-        self.network = Network(unet, said, table)
+        self.levels = levels_of(teacher.alpha_bars, intervals)
+        self.network = Network(unet, teacher.prediction, teacher.alpha_bars)
         self.players: Mapping[str, nn.Module] = {"student": learned}
 
     def batch(self, step: int, size: int, rank: int, ranks: int) -> Batch:
