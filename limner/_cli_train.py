@@ -73,6 +73,13 @@ _EXAMPLES = {
     ),
     "diffusion": "limner train diffusion --data world:scenes --clip runs/clip/model -o runs/words",
     "iddpm": "limner train iddpm --data fashion-mnist --pixels 32 --grey -o runs/iddpm",
+    "ddgan": (
+        "limner train ddgan --data cifar-10 --pixels 32 --learning-rate 0.000125 -o runs/ddgan"
+    ),
+    "diffusion-autoencoder": (
+        "limner train diffusion-autoencoder --data 'world:faces?aligned=1' --pixels 32 "
+        "-o runs/diffusion-autoencoder"
+    ),
     "score-sde": "limner train score-sde --data cifar-10 --pixels 32 --sde ve -o runs/score",
 }
 

@@ -6,13 +6,13 @@ is the expected x0, of the same shape, type and device.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
 from limner.levels import Level
 
-__all__ = ["Conditional", "Denoiser"]
+__all__ = ["Conditional", "Denoiser", "Reverse"]
 
 
 class Denoiser(Protocol):
@@ -20,6 +20,15 @@ class Denoiser(Protocol):
 
     def __call__(self, x: Tensor, level: Level, /) -> Tensor:
         """x (b, c, h, w) at `level` → x0 (b, c, h, w)."""
+        ...
+
+
+@runtime_checkable
+class Reverse(Denoiser, Protocol):
+    """A denoiser that also says how wide a step down is; `ddpm` asks those that can."""
+
+    def reverse(self, x: Tensor, level: Level, after: Level, /) -> tuple[Tensor, Tensor]:
+        """x (b, c, h, w) at `level` → x0, and the variance of x at `after` given x."""
         ...
 
 

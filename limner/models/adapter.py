@@ -21,7 +21,7 @@ import math
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -33,9 +33,11 @@ from limner.models.diffusers import unet_of
 __all__ = [
     "CARD",
     "WEIGHTS",
+    "Begun",
     "adapter_folder",
     "adapters_here",
     "base_of",
+    "begun_with",
     "merged",
     "open_adapter",
     "with_adapter",
@@ -108,6 +110,36 @@ def open_adapter(name: str | Path, base: TextToImage) -> TextToImage:
         guidance_scale=_number(card, "guidance_scale", folder, base.guidance_scale),
         sampler=str(card.get("sampler", base.sampler)),
     )
+
+
+class Begun(NamedTuple):
+    """An adapter from which a training goes on: its card, and all of its tensors by name."""
+
+    name: str
+    card: dict[str, Any]
+    tensors: dict[str, Tensor]
+
+
+def begun_with(name: str | Path, base: TextToImage, kind: str, rank: int) -> Begun:
+    """Reads an adapter to go on learning from.
+
+    Raises BadInput where there is none, or it is of another kind or rank, or another model's.
+    """
+    folder = adapter_folder(name)
+    card, tensors = _read(folder)
+    if card.get("base") != base_of(base):
+        raise BadInput(f"the adapter {str(name)!r} was made for another model than {base.name!r}")
+    if card.get("kind") != kind:
+        raise BadInput(
+            f"the adapter {str(name)!r} is for {card.get('kind')}: give one that limner train "
+            f"{kind} wrote"
+        )
+    if card.get("rank") != rank:
+        raise BadInput(
+            f"the adapter {str(name)!r} has rank {card.get('rank')}, not {rank}: give --rank "
+            f"{card.get('rank')}"
+        )
+    return Begun(str(name), card, tensors)
 
 
 def with_adapter(model: TextToImage, kind: str, adapter: str | None = None) -> TextToImage:

@@ -17,7 +17,15 @@ from limner.levels import SCHEDULES, Level, alpha_bars, geometric_levels, vp_lev
 from limner.models import _folder
 from limner.models._text_to_image import moved
 
-__all__ = ["Card", "Pixels", "open_pixels", "sde_table", "tables"]
+__all__ = [
+    "Card",
+    "Pixels",
+    "from_symmetric",
+    "open_pixels",
+    "sde_table",
+    "symmetric",
+    "tables",
+]
 
 TIMES = 1000  # entries of a table, and what timesteps are told in
 EARLIEST = 1e-3  # of a continuous time in [0, 1]: below it there is no noise to speak of
@@ -91,20 +99,34 @@ class Pixels:
 
     def predict(self, x: Tensor, timesteps: Tensor, _: Tensor) -> Tensor:
         """ε of x (b, c, h, w) at VP levels: see `Plain`."""
+        return self.said(x, timesteps)[:, : self.channels]
+
+    def said(self, x: Tensor, timesteps: Tensor) -> Tensor:
+        """All of what the network says: ε, and of a learned variance as many channels again."""
         said: Tensor = self.unet(x, timesteps).sample
-        return said[:, : self.channels]
+        return said
 
     def encode(self, pictures: Tensor) -> Tensor:
         """Pictures (b, 3, h, w) in [0, 1] → (b, c, h, w) in [−1, 1]; the grey of them for one
         channel."""
-        if self.channels == 1:
-            weights = torch.tensor(_GREY, dtype=pictures.dtype, device=pictures.device)
-            pictures = (pictures * weights[:, None, None]).sum(1, keepdim=True)
-        return pictures * 2 - 1
+        return symmetric(pictures, self.channels)
 
     def decode(self, x: Tensor) -> Tensor:
         """(b, c, h, w) in about [−1, 1] → pictures (b, 3, h, w) in [0, 1]."""
-        return (x.float() / 2 + 0.5).clamp(0, 1).expand(-1, 3, -1, -1)
+        return from_symmetric(x)
+
+
+def symmetric(pictures: Tensor, channels: int) -> Tensor:
+    """Pictures (b, 3, h, w) in [0, 1] → (b, 1 or 3, h, w) in [−1, 1]; one channel is the grey."""
+    if channels == 1:
+        weights = torch.tensor(_GREY, dtype=pictures.dtype, device=pictures.device)
+        pictures = (pictures * weights[:, None, None]).sum(1, keepdim=True)
+    return pictures * 2 - 1
+
+
+def from_symmetric(x: Tensor) -> Tensor:
+    """(b, 1 or 3, h, w) in about [−1, 1] → pictures (b, 3, h, w) in [0, 1], float32."""
+    return (x.float() / 2 + 0.5).clamp(0, 1).expand(-1, 3, -1, -1)
 
 
 def open_pixels(name: str | Path) -> Pixels:

@@ -62,6 +62,7 @@ class Upscaler:
     """What `open_upscaler` gives. Nothing changes it: `to` gives another.
 
     spread: the residuals' standard deviation, by which they are divided
+    shape:  of the network, see `built`
     """
 
     name: str
@@ -71,6 +72,7 @@ class Upscaler:
     files: tuple[Path, ...] = ()
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     dtype: torch.dtype = torch.float32
+    shape: dict[str, Any] = field(default_factory=dict)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -136,6 +138,7 @@ def open_upscaler(name: str | Path = "embedded") -> Upscaler:
         spread=spread,
         licence=str(card.get("licence", "see the model's own page")),
         files=(*_folder.weight_files(folder), folder / CARD),
+        shape=shape,
     )
 
 

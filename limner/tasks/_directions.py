@@ -74,12 +74,14 @@ def direction(
             yield _pairs(space, attribute, range(i, min(i + _AT_ONCE, pairs)), seed)
             report(min(i + _AT_ONCE, pairs))
 
-    steps = space.kind.steps if steps is None else steps
+    still = space.kind.still
+    steps = 0 if still else space.kind.steps if steps is None else steps
     kept = _place(space, attribute, steps, pairs, seed)
     own = space.at(space.own).start(Noise(0, [0]))
     found = _read(kept)
     if {n: part.shape for n, part in found.items()} != {n: part.shape for n, part in own.items()}:
         found = mean_difference(lambda pictures: space.inverted(pictures, steps), batches())
+        found = {n: torch.zeros_like(p) if n in still else p for n, p in found.items()}
         with suppress(OSError, BadInput):  # a cache that cannot be written costs time, nothing else
             kept.parent.mkdir(parents=True, exist_ok=True)
             save_bytes(kept, to_bytes(found))

@@ -11,6 +11,7 @@ from typing import Protocol, runtime_checkable
 from torch import Tensor
 
 from limner.generators import Generator, Latent
+from limner.generators.diffusion_autoencoder import diffusion_autoencoder
 from limner.generators.latent import latent
 from limner.generators.stylegan import KINDS as STYLES
 from limner.generators.stylegan import stylegan
@@ -18,6 +19,11 @@ from limner.generators.vqgan import vqgan
 from limner.judges.likeness import Likeness
 from limner.models._open import open_model
 from limner.models._text_to_image import TextToImage
+from limner.models.diffusion_autoencoder import (
+    STEPS,
+    DiffusionAutoencoder,
+    open_diffusion_autoencoder,
+)
 from limner.models.stylegan import StyleGAN, open_stylegan
 from limner.models.vqgan import Vqgan, open_vqgan
 from limner.noise import Noise
@@ -27,7 +33,7 @@ from limner.tasks._generators import begun_at
 
 __all__ = ["KINDS", "LARGEST", "Kind", "Model", "Report", "Size", "Space", "fitted"]
 
-Model = TextToImage | Vqgan | StyleGAN
+Model = TextToImage | Vqgan | StyleGAN | DiffusionAutoencoder
 Size = tuple[int, int]  # width, height in pixels
 
 Report = Callable[[int, Latent], None]
@@ -46,6 +52,7 @@ class Kind:
     pairs:   of faces that an attribute is measured by where nothing is said
     round:   parts of normal noise, whose numbers lie about a sphere
     seeds:   whether a seed alone is a picture worth looking at
+    still:   parts that attributes leave alone; what moves is the encoder's own answer
     """
 
     opens: Callable[[str | Path], Model]
@@ -56,6 +63,7 @@ class Kind:
     pairs: int
     round: tuple[str, ...] = ()
     seeds: bool = False
+    still: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,6 +134,18 @@ def _projected(generator: Generator, pictures: Tensor, steps: int, report: Repor
     return found
 
 
+def _led(generator: Generator, pictures: Tensor, steps: int, report: Report | None) -> Latent:
+    """The encoder's answer where there are no steps, else what the generator finds in so many."""
+    if steps == 0:
+        return begun_at(generator, "the generator", pictures)
+    return _projected(generator, pictures, steps, report)
+
+
+def _semantic(model: Model, size: Size) -> Generator:
+    assert isinstance(model, DiffusionAutoencoder)  # `opens` gave it
+    return diffusion_autoencoder(model, size)
+
+
 def _latent(model: Model, size: Size) -> Generator:
     assert isinstance(model, TextToImage)  # `opens` gave it
     return latent(model, size)
@@ -177,6 +197,17 @@ def _style(kind: str) -> Kind:
 
 # By name, or NAME=KIND where there are kinds of it; stylegan alone is stylegan=w+.
 KINDS = {
+    # Preechakul et al. 2022, section 4.2: z on a line, x_T on the sphere; attributes are in z alone
+    "diffusion_autoencoder": Kind(
+        open_diffusion_autoencoder,
+        _semantic,
+        fits=_square,
+        invert=_led,
+        steps=STEPS,
+        pairs=64,
+        round=("noise",),
+        still=("noise",),
+    ),
     "latent": _autoencoder(open_model, _latent),
     "vqgan": _autoencoder(open_vqgan, partial(_vqgan, kind="z")),
     "vqgan=logits": _autoencoder(open_vqgan, partial(_vqgan, kind="logits")),

@@ -44,8 +44,9 @@ def arithmetic(
         add: what to add: smile, glasses, beard, age, hair, in a list with commas
         remove: what to take away, the same
         strength: how much: 1 is the difference as it was measured
-        generator: latent, vqgan, vqgan=logits, stylegan, stylegan=w or =styles; when not given
-            that of the latent's file, else stylegan where limner's own is here, or latent
+        generator: latent, vqgan, vqgan=logits, stylegan, stylegan=w or =styles, or
+            diffusion_autoencoder; when not given that of the latent's file, else stylegan where
+            limner's own is here, or latent
         steps: of each inversion, of the picture and of the faces measured by; see invert
         pairs: of faces to measure by; 8 for stylegan when not given, 64 for the others
         seed: of the faces to measure by

@@ -51,8 +51,9 @@ def interpolate(
             space words a prompt, in the space noise seed:7
         b: the last one, the same; a picture of another shape is brought to the first's
         frames: how many pictures, both ends included
-        generator: latent, vqgan, vqgan=logits, stylegan, stylegan=z, =w or =styles; when not
-            given that of the latent files, stylegan for seeds, else latent
+        generator: latent, vqgan, vqgan=logits, stylegan, stylegan=z, =w or =styles, or
+            diffusion_autoencoder; when not given that of the latent files, stylegan for seeds, else
+            latent
         steps: of each inversion; see invert
         film: a .gif or .mp4 to write of the frames
         space: clip, between pictures as unCLIP knows them; words, between prompts; noise, between

@@ -41,10 +41,11 @@ def invert(
 
     Args:
         picture: the PNG, JPEG or WebP to look for; its middle, where the generator has one size
-        generator: latent, vqgan, vqgan=logits, stylegan (a w for each layer), stylegan=w or
-            stylegan=styles
-        steps: of the search; 300 for stylegan when not given, and none for the others, whose
-            encoder answers at once: steps take it nearer
+        generator: latent, vqgan, vqgan=logits, stylegan (a w for each layer), stylegan=w,
+            stylegan=styles or diffusion_autoencoder
+        steps: of the search; 300 for stylegan when not given, 20 of the way to its noise for
+            diffusion_autoencoder, and none for the others, whose encoder answers at once: steps
+            take it nearer
         model: the generator's model: "embedded", a folder or a hub id
         save: a .safetensors file to write of the latent, for interpolate, mix and arithmetic
         watch: called after each step with a Progress; raise in it to stop

@@ -19,8 +19,8 @@ from limner.denoisers.cfg import CFG
 from limner.denoisers.network import Network
 from limner.errors import BadInput
 from limner.levels import levels_of
-from limner.models._open import open_model
-from limner.models.adapter import base_of
+from limner.models._open import open_model, parted
+from limner.models.adapter import Begun, base_of, begun_with
 from limner.noise import Noise
 from limner.picture import Picture, grid
 from limner.samplers.dpmpp_2m import dpmpp_2m
@@ -37,12 +37,13 @@ _PREVIEWED = 9  # pictures
 
 
 class Base(NamedTuple):
-    """The model that is adapted."""
+    """The model that is adapted; `begun`, an adapter of it from which to go on."""
 
     parts: Parts
     noising: Noising
     fingerprint: str
     guidance_scale: float
+    begun: Begun | None = None
 
 
 class Shown(Protocol):
@@ -104,6 +105,8 @@ class Conditioned:
         self.order = Captioned(_Rows(len(shown), shown.size), seed)
         whole = widen(self.unet, shown.channels)
         self.additions = Additions(self.unet, rank, whole=whole, extra=shown.extra)
+        if base.begun:
+            self.additions.begin(base.begun)
         self.players: Mapping[str, nn.Module] = {"adapter": self.additions}
         self.unet.to(memory_format=torch.channels_last)
         device = processes().device
@@ -182,18 +185,21 @@ class Conditioned:
         )
 
 
-def open_base(start: str, pixels: int) -> Base:
-    """The model to adapt: embedded, or a folder in Stable Diffusion's layout; or BadInput."""
-    model = open_model(start)
+def open_base(start: str, pixels: int, kind: str = "", rank: int = 8) -> Base:
+    """The model to adapt: embedded, or a folder in Stable Diffusion's layout; after a plus, an
+    adapter of this kind and rank to go on from; or BadInput."""
+    name, adapter = parted(start)
+    model = open_model(name)
     if model.beside or model.adapter:
         raise BadInput(f"{start!r} is shown something beside x already: give a plain model")
     if pixels % model.downscale:
         raise BadInput(f"pixels {pixels}: {start!r} paints multiples of {model.downscale}")
     return Base(
-        open_parts(sources(None, None, start), pixels),
+        open_parts(sources(None, None, str(name)), pixels),
         Noising(model.prediction, model.alpha_bars),
         base_of(model),
         model.guidance_scale,
+        begun_with(adapter, model, kind, rank) if adapter else None,
     )
 
 

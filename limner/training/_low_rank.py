@@ -17,7 +17,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from limner.models.adapter import CARD, WEIGHTS
+from limner.errors import BadInput
+from limner.models.adapter import CARD, WEIGHTS, Begun
 
 __all__ = ["Additions", "export", "widen"]
 
@@ -86,12 +87,35 @@ class Additions(nn.Module):
 
     def tensors(self) -> dict[str, Tensor]:
         """All that was learned, by the names of an adapter's file."""
-        out = {f"unet.{_name(key)}": weight for key, weight in self.whole.items()}
+        return {name: each.detach().cpu().contiguous() for name, each in self._learned().items()}
+
+    @torch.no_grad()
+    def begin(self, begun: Begun) -> None:
+        """Takes over what an adapter has learned. Raises BadInput where it is of another shape."""
+        own = self._learned()
+        shapes = {name: tuple(each.shape) for name, each in own.items()}
+        given = {name: tuple(each.shape) for name, each in begun.tensors.items()}
+        apart = sorted(name for name in {*shapes, *given} if shapes.get(name) != given.get(name))
+        if apart or begun.card.get("scale", 1.0) != self.scale:
+            name = apart[0] if apart else "scale"
+            raise BadInput(
+                f"the adapter {begun.name!r} differs from what is to be trained in {name}: it has "
+                f"{given.get(name, begun.card.get('scale'))}, expected "
+                f"{shapes.get(name, self.scale)}; give the options that it was trained with"
+            )
+        for name, place in own.items():
+            place.copy_(begun.tensors[name])
+
+    def _learned(self) -> dict[str, Tensor]:
+        """What is learned itself, by the names of an adapter's file."""
+        out: dict[str, Tensor] = {
+            f"unet.{_name(key)}": weight for key, weight in self.whole.items()
+        }
         for key, change in self.changes.items():
+            assert isinstance(change, _LowRank)  # what `__init__` puts there
             out[f"unet.{_name(key)}.lora_A.weight"] = change.down
             out[f"unet.{_name(key)}.lora_B.weight"] = change.up
-        out |= self.extra.state_dict()
-        return {name: tensor.detach().cpu().contiguous() for name, tensor in out.items()}
+        return out | self.extra.state_dict()
 
 
 def widen(unet: Any, beside: int) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,18 +17,17 @@ import torch
 from torch import Tensor, nn
 
 from limner.data import CaptionedPictures
-from limner.denoisers.given import Given
-from limner.denoisers.network import Network, Plain
 from limner.errors import BadInput
 from limner.models.pixels import Card, Pixels, tables
 from limner.noise import Noise
 from limner.picture import Picture, grid
 from limner.samplers.dpmpp_2m import dpmpp_2m
+from limner.tasks._drawing import painter_of
 from limner.training._data import Captioned, drawing, to_tensor
 from limner.training._quiet import quiet
 from limner.training.loop import Plan, Progress, flush_denormals, open_run, train
 
-__all__ = ["Objective", "OnPixels", "build_unet", "on_pixels"]
+__all__ = ["Objective", "OnPixels", "build_unet", "check_unet", "on_pixels"]
 
 SHOWN, STEPS = 16, 25  # pictures of a preview, and the sampler's steps
 _NARROWEST = 8  # groups of each norm, which every width is a multiple of
@@ -94,9 +93,8 @@ class OnPixels:
 
     def preview(self, step: int, folder: Path) -> None:
         device = next(self.unet.parameters()).device
-        network = Network(Plain(self.model.predict), "epsilon", self.model.table)
-        denoiser = Given(network, torch.zeros(1, 1, 1, device=device))
         noise, levels = Noise(self.seed, range(SHOWN)), self.model.levels(STEPS)
+        denoiser = painter_of(replace(self.model, device=device), noise)
         shape = (self.model.channels, self.model.size, self.model.size)
         x = noise.normal(shape).to(device) * math.hypot(*levels[0])
         for state in dpmpp_2m(denoiser, x, levels, noise=noise):
@@ -111,10 +109,14 @@ class OnPixels:
         (folder / "limner.json").write_text(json.dumps(asdict(self.objective.card), indent=1))
 
 
-def build_unet(side: int, channels: int, said: int, width: int, layers: int) -> Any:
+def build_unet(
+    side: int, channels: int, said: int, width: int, layers: int, *, told: bool = False
+) -> Any:
     """Convolutions at three sizes, attention at the lower two, after Nichol & Dhariwal 2021.
 
     said: channels of what it says
+    told: it is told 4·width numbers beside the time, as class_labels, which are added to the
+          time's: so they scale and shift every norm (AdaGN, Dhariwal & Nichol 2021, section 3)
     """
     from diffusers.models.unets.unet_2d import UNet2DModel
 
@@ -129,7 +131,18 @@ def build_unet(side: int, channels: int, said: int, width: int, layers: int) -> 
         attention_head_dim=2 * width // 4,
         norm_num_groups=_NARROWEST,
         resnet_time_scale_shift="scale_shift",
+        class_embed_type="identity" if told else None,
     )
+
+
+def check_unet(width: int, layers: int, side: int) -> None:
+    """BadInput for what `build_unet` cannot build."""
+    if width % _NARROWEST or not _NARROWEST <= width <= 1024:
+        raise BadInput(f"width {width}: give a multiple of {_NARROWEST} up to 1024")
+    if not 1 <= layers <= 8:
+        raise BadInput(f"layers {layers}: give 1 to 8")
+    if side % 4:
+        raise BadInput(f"pixels {side}: give a multiple of 4, such as 32")
 
 
 def on_pixels(
@@ -145,12 +158,7 @@ def on_pixels(
 ) -> Iterator[Progress]:
     """Trains a U-Net for an objective; the other arguments as in ``iddpm``."""
     flush_denormals()
-    if width % _NARROWEST or not _NARROWEST <= width <= 1024:
-        raise BadInput(f"width {width}: give a multiple of {_NARROWEST} up to 1024")
-    if not 1 <= layers <= 8:
-        raise BadInput(f"layers {layers}: give 1 to 8")
-    if data.size % 4:
-        raise BadInput(f"pixels {data.size}: give a multiple of 4, such as 32")
+    check_unet(width, layers, data.size)
     open_run(run, resume)
     torch.manual_seed(plan.seed)
     channels = 1 if grey else 3

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from limner.data import CaptionedPictures
 from limner.denoisers.cfg import CFG
 from limner.denoisers.network import Network
+from limner.errors import BadInput
 from limner.levels import levels_of
 from limner.models.clip import Clip, open_clip
 from limner.models.decoder import KIND, PROJECTION, tokens_of
@@ -76,6 +77,8 @@ class Decoder:
         for part in (self.unet, self.text, base.parts.autoencoder):
             part.to(processes().device)
         self._begin()
+        if base.begun:
+            self.additions.begin(base.begun)
 
     @torch.no_grad()
     def _begin(self) -> None:
@@ -185,7 +188,8 @@ def decoder(
     """Teach a text-to-image model to paint what a CLIP saw; ``run/model`` is an adapter.
 
     Args:
-        start: the model that learns: embedded, or a folder in Stable Diffusion's layout.
+        start: the model that learns: embedded, or a folder in Stable Diffusion's layout; with an
+            adapter of it to go on from after a plus: embedded+decoder, embedded+RUN/model.
         clip: folder of the CLIP whose embeddings it learns to read, or embedded.
         tokens: that an embedding becomes, beside those of the text.
         rank: of the changes of each matrix; more learns more and is larger.
@@ -196,7 +200,8 @@ def decoder(
     check_whole(
         {"tokens": (tokens, 1, 16), "rank": (rank, 1, 1024), "latents": (latents, 2, 10**9)}
     )
-    base, eye = open_base(start, data.size), open_clip(clip)
+    base, eye = open_base(start, data.size, KIND, rank), open_clip(clip)
+    _check_clip(base, eye)
     open_run(run, resume)
     torch.manual_seed(plan.seed)
     autoencoder = base.parts.autoencoder
@@ -207,3 +212,13 @@ def decoder(
     )
     recipe = Decoder(base, kept, eye, tokens=tokens, rank=rank, seed=plan.seed)
     yield from train(recipe, plan, run, resume=resume)
+
+
+def _check_clip(base: Base, clip: Clip) -> None:
+    """BadInput where the decoder to go on from reads another CLIP's embeddings."""
+    told = base.begun.card.get("clip") if base.begun else None
+    if base.begun and (not isinstance(told, dict) or told.get("fingerprint") != clip.fingerprint):
+        raise BadInput(
+            f"the decoder {base.begun.name!r} was trained with another CLIP than {clip.name!r}: "
+            "give that one (--clip)"
+        )

@@ -99,7 +99,8 @@ def inpainting(
     """Teach a text-to-image model to fill holes in pictures; ``run/model`` is an adapter.
 
     Args:
-        start: the model that learns: embedded, or a folder in Stable Diffusion's layout.
+        start: the model that learns: embedded, or a folder in Stable Diffusion's layout; with an
+            adapter of it to go on from after a plus: embedded+inpainting, embedded+RUN/model.
         rank: of the changes of each matrix; more learns more and is larger.
         latents: how many pictures are encoded beforehand and learned from in turn.
         holes: how many masks are drawn for each.
@@ -108,7 +109,7 @@ def inpainting(
     flush_denormals()
     if latents < 1 or holes < 1:
         raise BadInput(f"latents {latents} and holes {holes}: give at least 1 of each")
-    base = open_base(start, data.size)
+    base = open_base(start, data.size, Holes.kind, rank)
     open_run(run, resume)
     torch.manual_seed(plan.seed)
     autoencoder = base.parts.autoencoder

@@ -132,7 +132,8 @@ def regions(
     """Teach a text-to-image model boxes and semantic maps; ``run/model`` is an adapter.
 
     Args:
-        start: the model that learns: embedded, or a folder in Stable Diffusion's layout.
+        start: the model that learns: embedded, or a folder in Stable Diffusion's layout; with an
+            adapter of it to go on from after a plus: embedded+regions, embedded+RUN/model.
         rank: of the changes of each matrix; more learns more and is larger.
         width: numbers that a phrase is laid out as.
         latents: how many pictures are drawn and encoded beforehand and learned from in turn.
@@ -146,7 +147,7 @@ def regions(
         raise BadInput(
             "regions are learned from a world that says what is where: give --data world:scenes"
         )
-    base = open_base(start, data.size)
+    base = open_base(start, data.size, Regions.kind, rank)
     open_run(run, resume)
     torch.manual_seed(plan.seed)
     autoencoder = base.parts.autoencoder

@@ -25,9 +25,9 @@ from limner.denoisers.given import Given
 from limner.denoisers.network import Network
 from limner.errors import BadInput
 from limner.levels import Level, levels_of
-from limner.models._open import open_model
+from limner.models._open import open_model, parted
 from limner.models._text_to_image import TextToImage
-from limner.models.adapter import base_of
+from limner.models.adapter import base_of, begun_with
 from limner.noise import Noise
 from limner.picture import Picture, grid
 from limner.samplers import State
@@ -42,6 +42,7 @@ from limner.training.loop import Plan, Progress, flush_denormals, open_run, trai
 
 __all__ = ["Student", "student"]
 
+KIND = "student"
 _HUBER = 0.00054  # of the root of how many numbers a latent has (Song and Dhariwal 2024, §3.3)
 
 
@@ -148,7 +149,7 @@ class Student:
         """The adapter, with the steps and the sampler that it is for."""
         assert isinstance(self.learned, Additions)
         card = {"steps": self.segments, "guidance_scale": 1.0, "sampler": "ddim"}
-        export(folder, self.learned, "student", base_of(self.teacher), card)
+        export(folder, self.learned, KIND, base_of(self.teacher), card)
 
 
 def _step(denoiser: Denoiser, x: Tensor, here: Level, there: Level) -> State:
@@ -175,6 +176,7 @@ def student(
     plan: Plan,
     *,
     model: str = "embedded",
+    start: str | None = None,
     segments: int = 4,
     intervals: int = 32,
     rank: int = 8,
@@ -187,6 +189,8 @@ def student(
 
     Args:
         model: the teacher: a Stable Diffusion folder, or embedded.
+        start: a student of this teacher to go on from, named as limner generate names it:
+            embedded+student, embedded+RUN/model. Its number of steps may be another.
         segments: the steps that the student is to take; fewer are harder.
         intervals: the teacher's steps from noise to clean, a multiple of the segments.
         rank: of what the adapter adds to each layer.
@@ -197,11 +201,14 @@ def student(
     flush_denormals()
     check_whole({"rank": (rank, 1, 1024), "latents": (latents, 1, 10**9)})
     teacher, found = open_model(model), sources(None, None, model)
+    begun = begun_with(_adapter(start), teacher, KIND, rank) if start else None
     open_run(run, resume)
     torch.manual_seed(plan.seed)
     parts = open_parts(found, data.size)
     parts.unet.to(processes().device, memory_format=torch.channels_last)
     learned = Additions(parts.unet, rank)
+    if begun:
+        learned.begin(begun)
     kept = kept_latents(data, parts.autoencoder, run / "latents", latents, watch)
     number = torch.bfloat16 if plan.precision == "bf16" else torch.float32
     recipe = Student(
@@ -214,3 +221,11 @@ def student(
         seed=plan.seed,
     )
     yield from train(recipe, plan, run, resume=resume)
+
+
+def _adapter(start: str) -> str:
+    """The adapter's name in MODEL+ADAPTER. Raises BadInput without one."""
+    _, adapter = parted(start)
+    if not adapter:
+        raise BadInput(f"no student in {start!r}: give a model's with a plus, embedded+student")
+    return adapter

@@ -21,7 +21,15 @@ from torch import Tensor, nn
 
 from limner.data import CaptionedPictures
 from limner.errors import BadInput
-from limner.models.upscaler import MOST_AUGMENT, RECIPE, Upscaler, built, doubled, halved
+from limner.models.upscaler import (
+    MOST_AUGMENT,
+    RECIPE,
+    Upscaler,
+    built,
+    doubled,
+    halved,
+    open_upscaler,
+)
 from limner.noise import Noise
 from limner.picture import Picture, grid, psnr
 from limner.tasks._upscaled import Doubling
@@ -46,12 +54,22 @@ class UpscalerRecipe:
     Args:
         data: crops of an even side.
         shape: of the network, see ``built``.
+        begun: an upscaler of that shape to go on from.
     """
 
-    def __init__(self, data: Captioned, shape: Mapping[str, Any], *, seed: int = 0) -> None:
+    def __init__(
+        self,
+        data: Captioned,
+        shape: Mapping[str, Any],
+        *,
+        begun: Upscaler | None = None,
+        seed: int = 0,
+    ) -> None:
         self.data, self.shape, self.seed = data, dict(shape), seed
         network = built(shape)
-        self.model = Upscaler(RECIPE, network, _spread(data))
+        if begun:
+            network.load_state_dict(begun.network.state_dict())
+        self.model = Upscaler(RECIPE, network, begun.spread if begun else _spread(data))
         self.noising = Noising("v_prediction", self.model.alpha_bars)
         self.players: Mapping[str, nn.Module] = {RECIPE: network}
 
@@ -160,6 +178,7 @@ def upscaler(
     crop: int = 64,
     crops: int = 20_000,
     width: int = 40,
+    start: str | None = None,
     resume: bool = False,
     watch: Callable[[int, int], None] | None = None,
 ) -> Iterator[Progress]:
@@ -168,7 +187,8 @@ def upscaler(
     Args:
         crop: side in pixels of what is learned from, a multiple of 8.
         crops: how many are cut out beforehand and learned from in turn.
-        width: of the network's first blocks; later ones' follow.
+        width: of the network's first blocks; later ones' follow. With a start its own.
+        start: folder of an upscaler to go on from, or embedded.
         resume: go on from the last checkpoint in the run's folder.
     """
     flush_denormals()
@@ -176,9 +196,11 @@ def upscaler(
         raise BadInput(f"crop {crop}: give a multiple of 8 from 16 to {data.size}, their side")
     if crops < 2 or not 4 <= width <= 512:
         raise BadInput(f"crops {crops}, width {width}: give at least 2, and from 4 to 512")
+    begun = open_upscaler(start) if start else None
     open_run(run, resume)
     pool = pooled(Crops(data, crop, plan.seed), run / "crops", crops, watch)
     torch.manual_seed(plan.seed)
     shape = {"widths": [width, width * 7 // 5, 2 * width], "depth": 2, "heard": 64}
-    recipe = UpscalerRecipe(Captioned(pool, plan.seed), shape, seed=plan.seed)
+    shape = begun.shape if begun else shape
+    recipe = UpscalerRecipe(Captioned(pool, plan.seed), shape, begun=begun, seed=plan.seed)
     yield from train(recipe, plan, run, resume=resume)

@@ -16,6 +16,7 @@ from limner.picture import psnr
 sys.path.insert(0, str(Path(__file__).parent))
 from _conditioned import conditioned
 from _quantised import quantised
+from _semantic import semantic
 from _styled import styled
 
 SIZE, OWN_SIZE = (16, 12), (16, 16)  # stylegan and biggan have one of their own
@@ -54,7 +55,13 @@ def member_of_biggan(kind):
     return make
 
 
+def member_of_semantic(size, model):
+    network = semantic(model.dtype, 8 if size == (8, 8) else 16)
+    return find("generators", "diffusion_autoencoder")(network, None if size == SIZE else size)
+
+
 MAKERS = {
+    "diffusion_autoencoder": member_of_semantic,
     "pixels": member("pixels"),
     "fourier": member("fourier"),
     "grid": member("grid", (5, 4), "hexagon"),
@@ -71,7 +78,7 @@ MAKERS = {
     **{f"stylegan of {kind}": member_of_stylegan(kind) for kind in ("z", "w", "w+", "styles")},
     **{f"biggan of {kind}": member_of_biggan(kind) for kind in ("sigmoid", "softmax")},
 }
-STYLED = [name for name in MAKERS if name.startswith(("stylegan", "biggan"))]
+STYLED = [name for name in MAKERS if name.startswith(("stylegan", "biggan", "diffusion"))]
 CODED = ["grid with a palette", "vqgan", "vqgan of logits"]  # forward they do not bend, they jump
 # Where one row's arithmetic does not run through a kernel that is free to batch in another order.
 BITWISE = set(MAKERS) - {"fourier", "latent", "vqgan", "vqgan of logits", *STYLED}

@@ -19,12 +19,15 @@ from torch import Tensor
 
 from limner import BadInput, replay, sample
 from limner.cli import main
+from limner.denoisers import Reverse
 from limner.denoisers.gaussian_mixture import GaussianMixture
 from limner.levels import level_at
 from limner.measures import likelihood as measured
 from limner.measures.likelihood import likelihood
 from limner.models.pixels import Card, Pixels, open_pixels, tables
+from limner.noise import Noise
 from limner.picture import load
+from limner.tasks._drawing import denoiser_of, painter_of
 from limner.training._data import Captioned
 from limner.training._pixels import OnPixels, build_unet
 from limner.training._vlb import Chain
@@ -113,6 +116,12 @@ def test_what_is_trained_opens_in_diffusers_and_here(models: Any, kind: str) -> 
     assert opened.card.learned == (kind == "iddpm")
     levels = opened.levels(5)
     assert len(levels) == 6 and levels[-1] == (1, 0)
+    painter = painter_of(opened, Noise(0, range(2)))
+    assert isinstance(painter, Reverse) == (kind == "iddpm")  # its variance is asked for
+    x = torch.randn(2, opened.channels, 12, 12)
+    with torch.no_grad():
+        x0 = painter(x, levels[1])
+        torch.testing.assert_close(x0, denoiser_of(opened)(x, levels[1]).clamp(-1, 1))
     if kind == "ve":
         assert levels[0] == pytest.approx((1, 50))
     pictures = torch.rand(2, 3, 12, 12)
