@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from limner.errors import BadInput
+from limner.tasks._signature import helps, hints, summary
 
 __all__ = ["command"]
 
@@ -39,7 +39,7 @@ def command(
     """
     derived = [each for each in _flags(task) if each.name not in without]
     own = list(inspect.signature(run, eval_str=True).parameters.values())[1:]
-    pairs = {name for name, kind in _annotations(task).items() if kind == _PAIR}
+    pairs = {name for name, kind in hints(task).items() if kind == _PAIR}
 
     def invoke(**given: Any) -> int | None:
         said = {each.name: given.pop(each.name) for each in derived}
@@ -50,19 +50,13 @@ def command(
     parameters = derived + [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own]
     invoke.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     invoke.__annotations__ = {each.name: each.annotation for each in parameters}
-    summary = _paragraphs(task)[0]
-    app.command(task.__name__, help=summary, epilog=f"Example: {example}")(invoke)
-
-
-def _annotations(task: Callable[..., Any]) -> dict[str, str]:
-    """The annotations as they are written (the modules postpone their evaluation)."""
-    return {name: str(kind) for name, kind in inspect.get_annotations(task).items()}
+    app.command(task.__name__, help=summary(task), epilog=f"Example: {example}")(invoke)
 
 
 def _flags(task: Callable[..., Any]) -> list[inspect.Parameter]:
-    helps, kinds = _helps(task), _annotations(task)
+    meanings, kinds = helps(task), hints(task)
     return [
-        _flag(each, kinds[each.name], helps.get(each.name, ""))
+        _flag(each, kinds[each.name], meanings.get(each.name, ""))
         for each in inspect.signature(task).parameters.values()
     ]
 
@@ -104,16 +98,3 @@ def _pair(name: str, text: str) -> tuple[float, float]:
         flag = name.replace("_", "-")
         raise BadInput(f"--{flag} {text!r}: give two numbers, such as 0.2,0.8") from None
     return low, high
-
-
-def _paragraphs(task: Callable[..., Any]) -> list[str]:
-    text = inspect.getdoc(task) or ""
-    return [" ".join(part.split()) for part in text.split("\n\n")]
-
-
-def _helps(task: Callable[..., Any]) -> dict[str, str]:
-    """The lines `name: meaning` under Args:, by name."""
-    text = inspect.getdoc(task) or ""
-    block = re.search(r"^Args:\n((?: +.*\n?)+)", text, re.MULTILINE)
-    lines = re.findall(r"^    (\w+): (.*(?:\n     +.*)*)", block[1] if block else "", re.MULTILINE)
-    return {name: " ".join(meaning.split()) for name, meaning in lines}

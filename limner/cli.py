@@ -18,6 +18,7 @@ from limner import (
     _cli_adapt,
     _cli_edit,
     _cli_explain,
+    _cli_gallery,
     _cli_guide,
     _cli_latents,
     _cli_look,
@@ -28,6 +29,7 @@ from limner import (
     _cli_regions,
     _cli_sample,
     _cli_search,
+    _cli_serve,
     _cli_train,
     _cli_unclip,
     _cli_upscale,
@@ -60,11 +62,13 @@ for _part in (
     _cli_explain,
     _cli_sample,
     _cli_look,
+    _cli_gallery,
     _cli_world,
     _cli_train,
     _cli_measure,
     _cli_models,
     _cli_modifiers,
+    _cli_serve,
 ):
     _part.register(app)
 

@@ -29,13 +29,20 @@ class Noise:
     """The noise of the pictures `samples` of the run `seed`; both count from 0, below 2⁶⁴. On CPU.
 
     `Noise(7, [3]).normal((4, 16, 16))` is row 3 of `Noise(7, range(8)).normal((4, 16, 16))`.
+
+    seeds:  of pictures of several runs side by side, one for each in place of `seed`: then row 1 of
+            `Noise(5, [0, 3], (5, 7))` is the one above
     """
 
     seed: int
     samples: Sequence[int]
+    seeds: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
-        for what, value in [("seed", self.seed), *(("sample", s) for s in self.samples)]:
+        seeds = (self.seed, *(self.seeds or ()))
+        if self.seeds is not None and len(self.seeds) != len(self.samples):
+            raise BadInput(f"{len(self.seeds)} seeds for {len(self.samples)} samples: give as many")
+        for what, value in [*(("seed", s) for s in seeds), *(("sample", s) for s in self.samples)]:
             if not 0 <= value < _WORD:
                 raise BadInput(f"{what} {value}: give a whole number from 0 to 2^64-1")
         # A range or list of numpy integers compares and prints as what it holds.
@@ -49,8 +56,8 @@ class Noise:
         """
         count, named = math.prod(shape), _number(purpose)
         rows = np.empty((len(self.samples), count), np.float32)
-        for row, sample in zip(rows, self.samples):
-            bits = _bits(count + count % 2, [self.seed, named], [0, 0, step, sample])
+        for row, seed, sample in zip(rows, self._seeds(), self.samples):
+            bits = _bits(count + count % 2, [seed, named], [0, 0, step, sample])
             unit = (bits >> np.uint64(11)).astype(np.float64).reshape(2, -1) * 2.0**-53  # [0, 1)
             radius = np.sqrt(-2 * np.log1p(-unit[0]))
             angle = 2 * math.pi * unit[1]
@@ -61,10 +68,14 @@ class Noise:
         """Uniform noise (b, *shape) in [0, 1), float32, keyed like `normal`."""
         count, named = math.prod(shape), _number(purpose)
         rows = np.empty((len(self.samples), count), np.float32)
-        for row, sample in zip(rows, self.samples):
-            bits = _bits(count, [self.seed, named], [0, 0, step, sample])
+        for row, seed, sample in zip(rows, self._seeds(), self.samples):
+            bits = _bits(count, [seed, named], [0, 0, step, sample])
             row[:] = (bits >> np.uint64(40)).astype(np.float32) * np.float32(2.0**-24)
         return torch.from_numpy(rows).reshape(len(self.samples), *shape)
+
+    def _seeds(self) -> Sequence[int]:
+        """Each picture's."""
+        return [self.seed] * len(self.samples) if self.seeds is None else self.seeds
 
 
 def _number(purpose: str) -> int:

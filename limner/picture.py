@@ -27,7 +27,7 @@ from torch.nn import functional
 
 from limner.errors import BadInput
 
-__all__ = ["Picture", "from_uint8", "grid", "load", "psnr", "resize", "save_bytes"]
+__all__ = ["Picture", "from_bytes", "from_uint8", "grid", "load", "psnr", "resize", "save_bytes"]
 
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 MAX_PIXELS = 64_000_000  # more than today's cameras take; a bomb stops here, before it is unpacked
@@ -86,7 +86,8 @@ class Picture:
             info.add_itxt("XML:com.adobe.xmp", _XMP)
             if recipe:
                 text = json.dumps(self.recipe, ensure_ascii=False, sort_keys=True)
-                info.add_itxt("limner", text)
+                # Half a surrogate pair, which UTF-8 lacks, becomes JSON's own code of it.
+                info.add_itxt("limner", text.encode("utf-8", "backslashreplace"))
         return info
 
 
@@ -130,6 +131,11 @@ def load(path: str | Path) -> Picture:
     except BadInput as error:
         raise BadInput(f"{str(path)!r} {error}") from None
     return Picture(pixels, recipe, path)
+
+
+def from_bytes(data: bytes) -> Picture:
+    """What `load` gives for a file of these bytes. Raises BadInput: "is no PNG …"."""
+    return Picture(*_decode(data))
 
 
 def _decode(data: bytes) -> tuple[Tensor, dict[str, Any] | None]:

@@ -83,3 +83,14 @@ def test_the_largest_seed_and_numpy_numbers_are_welcome():
 def test_refuses_what_has_no_place_in_the_counter(seed, samples):
     with pytest.raises(BadInput, match="whole number from 0"):
         Noise(seed, samples)
+
+
+@pytest.mark.parametrize("kind", ["normal", "uniform"])
+def test_runs_side_by_side_have_each_its_own_noise(kind):
+    several = getattr(Noise(5, [0, 3, 3], (5, 7, 2**64 - 1)), kind)((3, 5, 7), step=2)
+    for row, (seed, sample) in zip(several, [(5, 0), (7, 3), (2**64 - 1, 3)]):
+        assert torch.equal(row, getattr(Noise(seed, [sample]), kind)((3, 5, 7), step=2)[0])
+    with pytest.raises(BadInput, match="2 seeds for 3 samples"):
+        Noise(5, [0, 1, 2], (5, 6))
+    with pytest.raises(BadInput, match="seed -1"):
+        Noise(5, [0, 1], (5, -1))

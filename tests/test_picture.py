@@ -16,7 +16,7 @@ from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio
 
 from limner.errors import BadInput
-from limner.picture import MADE_BY_MODEL, Picture, from_uint8, grid, load, psnr, resize
+from limner.picture import MADE_BY_MODEL, Picture, from_bytes, from_uint8, grid, load, psnr, resize
 
 RECIPE = {"task": "generate", "arguments": {"prompt": "zwölf Würfel"}, "sample": 3}
 
@@ -279,3 +279,13 @@ def test_a_sheet_of_painted_pictures_is_marked(tmp_path: Path) -> None:
 def test_bytes_can_be_opened(tmp_path: Path) -> None:
     image = Image.open(io.BytesIO(from_uint8(pixels()).bytes("WEBP")))
     assert (image.format, image.size) == ("WEBP", (20, 12))
+
+
+def test_bytes_are_read_as_their_file_is_and_any_recipe_is_written(tmp_path):
+    recipe = {"task": "generate", "arguments": {"prompt": "half a pair \ud800, é"}}
+    data = Picture(torch.rand(3, 5, 7), recipe).bytes()
+    (tmp_path / "a.png").write_bytes(data)
+    seen = from_bytes(data)
+    assert seen.recipe == recipe and (seen.pixels == load(tmp_path / "a.png").pixels).all()
+    with pytest.raises(BadInput, match="is no PNG, JPEG or WebP"):
+        from_bytes(data[:40])

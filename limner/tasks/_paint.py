@@ -29,7 +29,17 @@ from limner.samplers._resampled import journey, jump_of, resampled
 from limner.tasks import Progress, Watch
 from limner.tasks._recipe import recipe_of
 
-__all__ = ["AT_ONCE", "Course", "Plan", "from_noise", "guided", "levels", "paint", "states"]
+__all__ = [
+    "AT_ONCE",
+    "Course",
+    "Plan",
+    "check_finite",
+    "from_noise",
+    "guided",
+    "levels",
+    "paint",
+    "states",
+]
 
 AT_ONCE = 8  # pictures in one pass: more is no faster on a CPU, and memory grows with it
 
@@ -205,11 +215,17 @@ def _pictures(
 ) -> list[Picture]:
     """Decoded and finished, with a recipe each."""
     pixels = model.decode(latents).cpu()
-    if not bool(latents.isfinite().all() and pixels.isfinite().all()):
+    check_finite(model, latents)
+    check_finite(model, pixels)
+    batch = {"batch": [samples[0], len(samples)]}
+    finished = zip(course.finish(pixels), samples)
+    return [Picture(each, recipe | batch | {"sample": k}) for each, k in finished]
+
+
+def check_finite(model: TextToImage, values: Tensor) -> None:
+    """Raises LimnerError where latents or pictures of the model have values that are no numbers."""
+    if not bool(values.isfinite().all()):
         raise LimnerError(
             f"the model {model.name!r} made values that are no numbers: its weights are damaged, "
             "or the guidance scale is too large"
         )
-    batch = {"batch": [samples[0], len(samples)]}
-    finished = zip(course.finish(pixels), samples)
-    return [Picture(each, recipe | batch | {"sample": k}) for each, k in finished]

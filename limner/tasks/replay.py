@@ -63,7 +63,7 @@ def replay(
     """Paints a picture again from its recipe and compares.
 
     First alone; where that differs in the last bits because it was painted among others, once more
-    among them.
+    among them, or among as many.
 
     Args:
         picture: a PNG that generate, paint or edit wrote
@@ -82,6 +82,8 @@ def replay(
     if not _agree(old, made) and size > 1:
         batch = range(start, start + size)
         made = _made(recipe, batch, model, clip, watch)[sample - start]
+    if not _agree(old, made) and "among" in recipe:
+        made = _among(recipe, model, watch)
     if made.pixels.shape != old.pixels.shape:
         raise BadInput("the picture is not of the size in its recipe: it was changed afterwards")
     assert made.recipe is not None  # a task always writes one
@@ -131,6 +133,18 @@ def _made(
     except (KeyError, TypeError, ValueError) as error:
         raise BadInput(f"the recipe cannot be followed ({error!r}): it was changed") from None
     return made
+
+
+def _among(
+    recipe: dict[str, Any], model: str | Path | TextToImage | None, watch: Watch | None
+) -> Picture:
+    """The picture once more as it was painted: in a pass with pictures of other requests."""
+    from limner.tasks._side_by_side import again_among
+
+    try:
+        return again_among(recipe, model, watch)
+    except (KeyError, TypeError, ValueError) as error:
+        raise BadInput(f"the recipe cannot be followed ({error!r}): it was changed") from None
 
 
 def _notes(old: dict[str, Any], new: dict[str, Any]) -> tuple[str, ...]:
