@@ -16,6 +16,7 @@ import typer
 import limner
 from limner import (
     _cli_adapt,
+    _cli_convert,
     _cli_edit,
     _cli_explain,
     _cli_gallery,
@@ -67,6 +68,7 @@ for _part in (
     _cli_train,
     _cli_measure,
     _cli_models,
+    _cli_convert,
     _cli_modifiers,
     _cli_serve,
 ):

@@ -12,9 +12,9 @@ from limner._rooms import find, names
 from limner.errors import BadInput
 
 ROOMS = (
-    "errors", "noise", "levels", "picture", "prompt", "worlds", "data", "nets", "models", "judges",
-    "generators", "denoisers", "samplers", "searches", "tasks", "training", "measures", "studio",
-    "cli",
+    "errors", "noise", "levels", "picture", "prompt", "worlds", "data", "nets", "quarantine",
+    "models", "judges", "generators", "denoisers", "samplers", "searches", "tasks", "training",
+    "measures", "studio", "cli",
 )  # fmt: skip
 HOUSE = Path(limner.__file__).parent
 FILES = sorted(HOUSE.rglob("*.py"))

@@ -26,6 +26,7 @@ __all__ = [
     "check_numbers",
     "fingerprint",
     "find_folder",
+    "header",
     "read_json",
     "refuse_pickled",
     "tensors",
@@ -56,7 +57,10 @@ def find_folder(name: str | Path) -> Path:
         exists = False
     if exists:
         hint = " (pickled weights are never opened)" if path.suffix in PICKLED else ""
-        raise BadInput(f"{str(name)!r} is a file{hint}: give the folder of a diffusers model")
+        raise BadInput(
+            f"{str(name)!r} is a file{hint}: give the folder of a diffusers model, or a "
+            "checkpoint that ends with .safetensors"
+        )
     if not isinstance(name, str) or not _HUB_ID.fullmatch(name) or ".." in name:
         shown = str(name)[:200]
         raise BadInput(f'no model at {shown!r}: give "embedded", a model\'s folder or a hub id')
@@ -157,6 +161,19 @@ def tensors(files: Iterable[Path]) -> dict[str, Tensor]:
                 f"{str(file)!r} is no whole safetensors file ({_line(error)}): fetch it again"
             ) from None
     return out
+
+
+def header(file: Path) -> dict[str, str]:
+    """What a safetensors file says of itself beside its tensors, often nothing."""
+    from safetensors import safe_open
+
+    try:
+        with safe_open(file, "pt") as opened:
+            return dict(opened.metadata() or {})
+    except Exception as error:  # its own error, and the system's
+        raise BadInput(
+            f"{str(file)!r} is no whole safetensors file ({_line(error)}): fetch it again"
+        ) from None
 
 
 def assembled(

@@ -71,6 +71,7 @@ class TextToImage:
     sampler: str = "dpmpp_2m"
     beside: int = 0  # channels that its U-Net sees below the latents', see above
     adapter: Adapter | None = None
+    changed: tuple[Path, ...] = ()  # of its files, those that changed its U-Net's weights: LoRAs
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     dtype: torch.dtype = torch.float32
 

@@ -5,8 +5,9 @@ Transformers' own class does the same (a test holds the two together) and takes 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import gzip
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from limner.models._folder import read_json
 if TYPE_CHECKING:
     from tokenizers import Tokenizer as Backend
 
-__all__ = ["Tokenizer", "open_tokenizer"]
+__all__ = ["Tokenizer", "clip_tokenizer", "open_tokenizer"]
 
 # How CLIP splits text into words, from the published tokenizer.
 _SPLIT = (
@@ -27,18 +28,25 @@ _SPLIT = (
     r"[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 )
 _END_OF_WORD = "</w>"
+_FIRST, _LAST = "<|startoftext|>", "<|endoftext|>"
+_CLIP_MERGES = Path(__file__).parents[1] / "embedded" / "words" / "merges.txt.gz"
+_LONGEST_WORD = 200  # letters
 _LONGEST = 100_000  # above this, model_max_length means "not said"
 
 
 @dataclass(frozen=True)
 class Tokenizer:
-    """Text → ids. A window is `length` tokens, its start and end token among them."""
+    """Text → ids. A window is `length` tokens, its start and end token among them.
+
+    learned:  the ids that stand for a word added later, by the backend's one id of it
+    """
 
     backend: Backend
     start: int
     end: int
     pad: int
     length: int
+    learned: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
 
     @property
     def room(self) -> int:
@@ -47,7 +55,26 @@ class Tokenizer:
 
     def ids(self, text: str) -> list[int]:
         """The text's own tokens, without start and end."""
-        return self.backend.encode(text, add_special_tokens=False).ids
+        ids = self.backend.encode(text, add_special_tokens=False).ids
+        return [each for i in ids for each in self.learned.get(i, (i,))]
+
+    def with_word(self, word: str, ids: Sequence[int], path: Path) -> Tokenizer:
+        """One that knows a word more, which stands for these ids; `path` is where it is from.
+
+        Raises BadInput for one that is known already, or cannot be a word.
+        """
+        from tokenizers import AddedToken
+        from tokenizers import Tokenizer as Backend
+
+        if not word.strip() or len(word) > _LONGEST_WORD:
+            raise BadInput(f"{str(path)!r} calls its word {word[:60]!r}: rename it")
+        if self.backend.token_to_id(word) is not None:
+            raise BadInput(f"{str(path)!r} brings {word!r}, which is one already: rename it")
+        backend = Backend.from_str(self.backend.to_str())
+        backend.add_tokens([AddedToken(word)])
+        own = backend.token_to_id(word)
+        assert own is not None  # it was added just now
+        return replace(self, backend=backend, learned={**self.learned, own: tuple(ids)})
 
     def windows(self, text: str) -> list[list[int]]:
         """The text's tokens, cut into windows that are not filled up; one at least."""
@@ -115,13 +142,37 @@ def _backend(folder: Path, unknown: str) -> Backend:
     return _from_vocabulary(folder, unknown)
 
 
+def clip_tokenizer(length: int, pad: str = _LAST) -> Tokenizer:
+    """CLIP's own, which comes with limner. Stable Diffusion 2.x pads with "!", its first token."""
+    text = gzip.decompress(_CLIP_MERGES.read_bytes()).decode()
+    merges = [(first, second) for first, second in map(str.split, text.splitlines())]
+    letters = _letters()
+    tokens = letters + [letter + _END_OF_WORD for letter in letters]
+    tokens += ["".join(merge) for merge in merges] + [_FIRST, _LAST]
+    ids = {token: i for i, token in enumerate(tokens)}
+    return Tokenizer(_of(ids, merges, _LAST), ids[_FIRST], ids[_LAST], ids[pad], length)
+
+
+def _letters() -> list[str]:
+    """A letter for each byte, in CLIP's order: first those bytes that print as themselves."""
+    shown = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    hidden = 256 - len(shown)  # these have the letters from U+0100 on
+    return [chr(byte) for byte in shown] + [chr(256 + i) for i in range(hidden)]
+
+
 def _from_vocabulary(folder: Path, unknown: str) -> Backend:
-    from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tokenizers
-    from tokenizers import Tokenizer as Backend
+    from tokenizers import models
 
     vocabulary, merges = models.BPE.read_file(
         str(folder / "vocab.json"), str(folder / "merges.txt")
     )
+    return _of(vocabulary, merges, unknown)
+
+
+def _of(vocabulary: dict[str, int], merges: list[tuple[str, str]], unknown: str) -> Backend:
+    from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tokenizers
+    from tokenizers import Tokenizer as Backend
+
     backend = Backend(
         models.BPE(
             vocabulary,
@@ -139,6 +190,6 @@ def _from_vocabulary(folder: Path, unknown: str) -> Backend:
         [split, pre_tokenizers.ByteLevel(add_prefix_space=False)]
     )
     backend.decoder = decoders.ByteLevel()
-    known = [t for t in ("<|startoftext|>", "<|endoftext|>") if t in vocabulary]
+    known = [t for t in (_FIRST, _LAST) if t in vocabulary]
     backend.add_special_tokens([AddedToken(token, special=True) for token in known])
     return backend

@@ -69,7 +69,7 @@ def adapter_folder(name: str | Path) -> Path:
 
 def base_of(model: TextToImage) -> str:
     """SHA-256 over the files of a model's U-Net: by this an adapter knows what it was made for."""
-    return _folder.fingerprint(_weight_files(model))
+    return _folder.fingerprint([*(_weight_files(model) or model.files), *model.changed])
 
 
 def _weight_files(model: TextToImage) -> list[Path]:
@@ -94,6 +94,8 @@ def open_adapter(name: str | Path, base: TextToImage) -> TextToImage:
             f"the adapter {str(name)!r} was made for another model than {base.name!r}, or for "
             "other weights of it: give the model it was trained on, or train it anew"
         )
+    if not _weight_files(base):
+        raise BadInput(f"{base.name!r} is one file: an adapter needs the model's folder")
     where = _weight_files(base)[0].parent
     config = _folder.read_json(where / "config.json") | _config(card, folder)
     changes = {key.removeprefix("unet."): v for key, v in tensors.items() if key[:5] == "unet."}

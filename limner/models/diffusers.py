@@ -3,6 +3,7 @@ those trained for inpainting (StableDiffusionInpaintPipeline)."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,10 @@ from limner.levels import SCHEDULES, alpha_bars, zero_terminal
 from limner.models import _autoencoder, _folder, _unet
 from limner.models._gather import folded, gathered
 from limner.models._text_to_image import TextToImage
-from limner.models._tokenizer import open_tokenizer
+from limner.models._tokenizer import Tokenizer, open_tokenizer
 from limner.models._transformer import TextTower
 
-__all__ = ["diffusers", "unet_of"]
+__all__ = ["Parts", "built", "diffusers", "parts_of", "unet_of"]
 
 _PARTS = {
     "unet": "UNet2DConditionModel",
@@ -27,42 +28,94 @@ _PARTS = {
 _PREDICTIONS = ("epsilon", "v_prediction", "sample")
 
 
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """What a model's files say before it is networks: configs and weights by diffusers' names.
+
+    Whatever is added to a model by its name (LoRA, words, another decoder) changes these, so that
+    the networks are put together once.
+    """
+
+    where: Path  # the folder or file it was read from
+    unet_config: dict[str, Any]
+    unet: dict[str, Tensor]
+    vae_config: dict[str, Any]
+    vae: dict[str, Tensor]
+    text_config: dict[str, Any]
+    text: dict[str, Tensor]  # without "text_model."
+    tokenizer: Tokenizer
+    prediction: str
+    alpha_bars: Tensor | None
+    files: tuple[Path, ...]
+    card: dict[str, Any] = field(default_factory=dict)  # what limner.json says
+    changed: tuple[Path, ...] = ()  # of the files, those that changed the weights
+
+
 def diffusers(name: str | Path) -> TextToImage:
     """Opens a folder or hub id; float32, on the CPU. Raises BadInput for whatever does not fit."""
+    return built(parts_of(name), str(name))
+
+
+def parts_of(name: str | Path) -> Parts:
+    """Reads a folder or hub id. Raises BadInput for whatever does not fit."""
     folder = _folder.find_folder(name)
     _check_parts(folder)
-    card = _folder.read_json(folder / "limner.json", missing={})
-    unet_config = _folder.read_json(folder / "unet" / "config.json")
-    vae_config = _folder.read_json(folder / "vae" / "config.json")
     prediction, table = _noise(folder / "scheduler" / "scheduler_config.json")
-    text = _text_tower(folder / "text_encoder")
-    channels = _whole(vae_config.get("latent_channels", 4), "latent_channels", folder)
-    beside = _beside(unet_config, channels, folder)
-    blocks = vae_config.get("block_out_channels", [64])
-    downscale = 2 ** (len(blocks) - 1)
-    latent = unet_config.get("sample_size") or 64
-    side = latent[0] if isinstance(latent, list) else latent
-    size = card.get("size", _whole(side, "sample_size", folder) * downscale)
-    return TextToImage(
-        name=str(name),
-        unet=unet_of(unet_config, _folder.weights(folder / "unet"), folder / "unet"),
-        vae=_open_vae(vae_config, folder / "vae"),
-        text_encoder=text,
-        tokenizer=open_tokenizer(folder / "tokenizer", text.length),
+    text_config = _folder.read_json(folder / "text_encoder" / "config.json")
+    length = text_config.get("max_position_embeddings", 77)
+    return Parts(
+        where=folder,
+        unet_config=_folder.read_json(folder / "unet" / "config.json"),
+        unet=_folder.weights(folder / "unet"),
+        vae_config=_folder.read_json(folder / "vae" / "config.json"),
+        vae=_folder.weights(folder / "vae"),
+        text_config=text_config,
+        text=_text_weights(folder / "text_encoder"),
+        tokenizer=open_tokenizer(folder / "tokenizer", _whole(length, "its length", folder)),
         prediction=prediction,
         alpha_bars=table,
-        scaling_factor=float(vae_config.get("scaling_factor") or 0.18215),
-        shift_factor=float(vae_config.get("shift_factor") or 0.0),
+        files=_files(folder),
+        card=_folder.read_json(folder / "limner.json", missing={}),
+    )
+
+
+def built(parts: Parts, name: str) -> TextToImage:
+    """The model of these parts. Raises BadInput where configs and weights do not fit."""
+    where, card, vae = parts.where, parts.card, parts.vae_config
+    channels = _whole(vae.get("latent_channels", 4), "latent_channels", where)
+    blocks = vae.get("block_out_channels", [64])
+    downscale = 2 ** (len(blocks) - 1)
+    latent = parts.unet_config.get("sample_size") or 64
+    side = latent[0] if isinstance(latent, list) else latent
+    size = card.get("size", _whole(side, "sample_size", where) * downscale)
+    return TextToImage(
+        name=name,
+        beside=_beside(parts.unet_config, channels, where),
+        unet=unet_of(parts.unet_config, parts.unet, _part(where, "unet")),
+        vae=_open_vae(vae, parts.vae, _part(where, "vae")),
+        text_encoder=_folder.assembled(
+            TextTower, parts.text_config, parts.text, _part(where, "text_encoder")
+        ),
+        tokenizer=parts.tokenizer,
+        prediction=parts.prediction,
+        alpha_bars=parts.alpha_bars,
+        scaling_factor=float(vae.get("scaling_factor") or 0.18215),
+        shift_factor=float(vae.get("shift_factor") or 0.0),
         channels=channels,
-        size=_whole(size, "size", folder),
+        size=_whole(size, "size", where),
         downscale=downscale,
         licence=str(card.get("licence", "see the model's own page")),
-        files=_files(folder),
+        files=parts.files,
+        changed=parts.changed,
         vocabulary=frozenset(card["vocabulary"]) if "vocabulary" in card else None,
-        steps=_whole(card.get("steps", 20), "steps", folder),
+        steps=_whole(card.get("steps", 20), "steps", where),
         guidance_scale=float(card.get("guidance_scale", 7.5)),
-        beside=beside,
     )
+
+
+def _part(where: Path, name: str) -> Path:
+    """Where a part is, to name in a message: in its folder, or in the one file."""
+    return where / name if where.is_dir() else where
 
 
 def _check_parts(folder: Path) -> None:
@@ -118,9 +171,9 @@ def _library_unet(config: dict[str, Any]) -> nn.Module:
 
 
 def _open_vae(
-    config: dict[str, Any], folder: Path
+    config: dict[str, Any], weights: dict[str, Tensor], folder: Path
 ) -> _autoencoder.Autoencoder | _autoencoder.LibraryCodec:
-    state = _autoencoder.renamed(_folder.weights(folder))
+    state = _autoencoder.renamed(weights)
     if _autoencoder.runs(config):
         return _folder.assembled(_autoencoder.Autoencoder, config, folded(state), folder)
     return _autoencoder.LibraryCodec(_folder.assembled(_library_vae, config, state, folder))
@@ -134,14 +187,12 @@ def _library_vae(config: dict[str, Any]) -> nn.Module:
     return vae
 
 
-def _text_tower(folder: Path) -> TextTower:
-    config = _folder.read_json(folder / "config.json")
-    state = {
+def _text_weights(folder: Path) -> dict[str, Tensor]:
+    return {
         name.removeprefix("text_model."): weight
         for name, weight in _folder.weights(folder).items()
         if not name.endswith("position_ids") and not name.startswith("text_projection")
     }
-    return _folder.assembled(TextTower, config, state, folder)
 
 
 def _noise(path: Path) -> tuple[str, Tensor | None]:

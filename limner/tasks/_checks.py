@@ -98,14 +98,17 @@ def check_local(name: object, flag: str) -> None:
 def is_local(name: object) -> bool:
     """Whether a model's name means one that comes with limner or is a folder here, and so does its
     adapter, if it has one."""
-    from limner.models._open import parted
+    from limner.models._open import parted, split_added
     from limner.models.adapter import adapters_here
+    from limner.models.checkpoint import is_checkpoint
     from limner.models.embedded import CLIPS
 
     if not (isinstance(name, str) and name):
         return False
-    base, adapter = parted(name)
-    own = base in CLIPS or Path(base).is_dir()
+    base, rest = parted(name)
+    files, adapter = split_added(rest)
+    own = base in CLIPS or Path(base).is_dir() or is_checkpoint(base)
+    own = own and all(is_checkpoint(file) for file, _ in files)
     return own and (adapter in ("", *adapters_here()) or Path(adapter).is_dir())
 
 
