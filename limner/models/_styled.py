@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ def generator_of(config: dict[str, Any], folder: Path) -> StyleGAN:
     """
     said = config.get("generator")
     name = said.get("name") if isinstance(said, dict) else None
-    if not isinstance(name, str) or (name != "embedded" and not Path(name).is_dir()):
+    if not isinstance(name, str) or (name != "embedded" and not os.path.isdir(name)):
         raise BadInput(
             f"{str(folder)!r} was made for a generator at {name!r}, where there is none: say in "
             f"its {CONFIG} where it is now"

@@ -18,6 +18,7 @@ The change is added to the weights when it is opened, so that running it costs n
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -58,9 +59,9 @@ def adapter_folder(name: str | Path) -> Path:
     if str(name) in adapters_here():
         return _EMBEDDED / str(name)
     folder = Path(name).expanduser()
-    if (folder / CARD).is_file():
+    if os.path.isfile(folder / CARD):
         return folder
-    if folder.is_dir():
+    if os.path.isdir(folder):
         _folder.refuse_pickled(folder)
         raise BadInput(f"{str(name)!r} has no {CARD}: give the folder of an adapter, RUN/model")
     own = ", ".join(adapters_here()) or "none is here"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -28,12 +29,12 @@ def aliases(models: Sequence[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for model in models:
         path = Path(model).expanduser()
-        base = path.resolve().name if path.is_dir() else model.rstrip("/")
+        base = path.resolve().name if os.path.isdir(path) else model.rstrip("/")
         base = base.replace("+", "-") or "model"
         name, number = base, 2
         while name in found or name == "embedded":
             name, number = f"{base}-{number}", number + 1
-        found[name] = str(path.resolve()) if path.is_dir() else model
+        found[name] = str(path.resolve()) if os.path.isdir(path) else model
     return found
 
 

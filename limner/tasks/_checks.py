@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -107,9 +108,9 @@ def is_local(name: object) -> bool:
         return False
     base, rest = parted(name)
     files, adapter = split_added(rest)
-    own = base in CLIPS or Path(base).is_dir() or is_checkpoint(base)
+    own = base in CLIPS or os.path.isdir(base) or is_checkpoint(base)
     own = own and all(is_checkpoint(file) for file, _ in files)
-    return own and (adapter in ("", *adapters_here()) or Path(adapter).is_dir())
+    return own and (adapter in ("", *adapters_here()) or os.path.isdir(adapter))
 
 
 def check_unchanged(recipe: Mapping[str, Any], *, model: object, clip: object) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -155,7 +156,7 @@ def again(
 
     said, shared = recipe["arguments"], told_again(recipe, samples, model)
     prior = said["prior"]
-    if prior != "embedded" and not Path(prior).is_dir():
+    if prior != "embedded" and not os.path.isdir(prior):
         raise BadInput(
             f"the picture was made with the prior {prior!r}, which is not here: restore it"
         )
