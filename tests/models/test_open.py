@@ -28,7 +28,7 @@ def test_a_folder_may_have_a_plus_in_its_name(
 
 
 def test_an_adapter_that_is_not_there_is_named(sd_folder: Callable[[str], Path]) -> None:
-    with pytest.raises(BadInput, match="no adapter 'x{5000}'"):  # longer than a file's name may be
+    with pytest.raises(BadInput, match=r"no adapter 'x{5000}'"):  # longer than a file's name may be
         open_model("embedded+" + "x" * 5000)
     with pytest.raises(BadInput, match="no adapter 'nowhere'"):
         open_model(f"{sd_folder('own')}+nowhere")
