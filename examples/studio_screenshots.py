@@ -100,8 +100,8 @@ def empty(page: Page, client: httpx.Client) -> None:
 
 
 def paint(page: Page, client: httpx.Client) -> None:
-    seen(page, "paint", "Prompt").fill("a panda in the forest")
-    seen(page, "paint", "Seed").fill("7")
+    seen(page, "paint", "Prompt").fill("a penguin in the snow")
+    seen(page, "paint", "Seed").fill("0")
     page.keyboard.press("Control+Enter")
     page.wait_for_selector("#paint-stage figure[data-picture] img")
 

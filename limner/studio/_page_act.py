@@ -16,6 +16,7 @@ from limner.studio._page_edit import Edit
 from limner.studio._page_fields import to_show
 from limner.studio._page_gallery import Gallery
 from limner.studio._page_html import notice
+from limner.studio._page_more import More
 from limner.studio._page_run import again
 from limner.studio.studio import Studio
 
@@ -25,13 +26,14 @@ __all__ = ["Acts"]
 @dataclass(frozen=True)
 class Acts:
     """rooms, by the tasks that are asked for there; benches, by task; edit: where pictures go to
-    be changed; dialog: where they are seen large"""
+    be changed; more: the forms of all other tasks; dialog: where they are seen large"""
 
     studio: Studio
     rooms: Mapping[str, Room]
     benches: Mapping[str, Bench]
     gallery: Gallery
     edit: Edit
+    more: More
     dialog: gr.HTML
 
     def wire(self, pieces: Sequence[gr.HTML]) -> None:
@@ -47,7 +49,7 @@ class Acts:
         parts = [part for made in self.benches.values() for part in (*made.parts, made.note)]
         gallery = self.gallery
         shown = [gallery.grid, gallery.note, gallery.like, gallery.most, gallery.collection]
-        return [*stages, *parts, *shown, self.dialog, *self.edit.touched]
+        return [*stages, *parts, *shown, self.dialog, *self.edit.touched, *self.more.touched]
 
     async def done(
         self, event: gr.EventData, request: gr.Request, *asked: Any
@@ -100,7 +102,8 @@ class Acts:
         made = self.benches[found[0]]
         controls = list(made.controls.values())
         shown = dict(zip(made.parts, to_show(controls, found[1])))
-        return shown | {made.note: ""} | self.edit.showing(made.task)
+        rooms = self.edit.showing(made.task) | self.more.showing(made.task)
+        return shown | {made.note: ""} | rooms
 
     # ---- pictures ----------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from limner.studio._page_fields import label_of
 from limner.studio._page_gallery import collection_form
 from limner.studio._page_html import act, ago, file_of, icon, seconds
+from limner.studio._page_run import is_words
 
 if TYPE_CHECKING:
     from limner.studio.gallery import Kept
@@ -34,10 +35,13 @@ def detail(studio: Studio, kept: Kept, room: str) -> str:
 
 
 def settings_of(studio: Studio, kept: Kept) -> tuple[str, Mapping[str, Any]] | None:
-    """The task that painted it and what it was told, as its form takes it; None: not known."""
+    """The task that painted it and what it was told, as its form takes it, without the pictures
+    that it was given; None: not known."""
     job = studio.queue.get(kept.job) if kept.job else None
     if job is not None:
-        return job.task, job.arguments
+        uploads = studio.forms[job.task].uploads
+        words = {n: v for n, v in job.arguments.items() if n not in uploads or is_words(v)}
+        return job.task, words
     recipe = kept.recipe or {}
     form = studio.forms.get(str(recipe.get("task")))
     said = recipe.get("arguments")

@@ -63,6 +63,8 @@ class Control:
     def show(self, value: Any) -> Any:
         """What the component is given for a value that a form was told."""
         value = self.default if value is None else value
+        if value is None and _choices(self.schema) and self.schema.get("type") == "array":
+            return []
         if isinstance(value, (list, tuple)) and not self.schema.get("items", {}).get("enum"):
             joint = ", " if "prefixItems" in self.schema else "\n"
             return joint.join(
@@ -103,7 +105,11 @@ def control(
     schema = next(iter(each for each in whole.get("anyOf", [whole]) if each.get("type") != "null"))
     default = whole.get("default")
     told = form.help.get(name, "")
-    look = {"label": label_of(name), "info": _sentence(told) if info and told else None} | look
+    words = ", in words" if info and name in form.uploads else ""  # beside the picture itself
+    look = {
+        "label": label_of(name) + words,
+        "info": _sentence(told) if info and told else None,
+    } | look
     if schema.get("type") in _NUMBERS and not _choices(schema):
         return Control(name, _number(schema, default, look, narrow), schema, default)
     made = _component(name, schema, default, lines, look, "" if info else told)

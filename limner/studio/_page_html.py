@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from limner.studio._page_fields import label_of
 from limner.studio.problems import without_paths
 
 if TYPE_CHECKING:
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from limner.studio.gallery import Kept
 
 __all__ = [
+    "Html",
     "act",
     "ago",
     "chips",
@@ -23,10 +26,12 @@ __all__ = [
     "failed",
     "file_of",
     "icon",
+    "line",
     "live_stage",
     "notice",
     "painted",
     "seconds",
+    "table",
     "thumbnail_of",
     "tile",
 ]
@@ -94,8 +99,14 @@ def notice(text: str | None) -> str:
     """One plain line beside the control it is about; nothing for None."""
     if not text:
         return ""
-    line = " ".join(without_paths(text).split())
-    return f'<p class="notice" role="alert">{escape(line[:1].upper() + line[1:])}</p>'
+    return f'<p class="notice" role="alert">{escape(line(text))}</p>'
+
+
+def line(text: str) -> str:
+    """A message as a sentence of the page: a command's options are called as its fields are."""
+    told = " ".join(without_paths(text).split()).replace(" (--list shows them)", "")
+    told = re.sub(r"(?<!\S)--([a-z][a-z-]*)", lambda m: label_of(m[1].replace("-", "_")), told)
+    return told[:1].upper() + told[1:]
 
 
 def empty(title: str, hint: str, sign: str = "gallery") -> str:
@@ -189,8 +200,7 @@ def failed(job: Job) -> str:
     said = (job.error or {}).get("message", "")
     titles = {"cancelled": "Cancelled", "quarantined": "Set aside"}
     hint = said or "Nothing was painted. The settings are still here: press the button once more."
-    line = " ".join(without_paths(hint).split())
-    return empty(titles.get(job.state, "This did not work"), line[:1].upper() + line[1:], "alert")
+    return empty(titles.get(job.state, "This did not work"), line(hint), "alert")
 
 
 def tile(kept: Kept, caption: str = "") -> str:
@@ -205,13 +215,18 @@ def tile(kept: Kept, caption: str = "") -> str:
     )
 
 
+class Html(str):
+    """A table's cell that is HTML already."""
+
+
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Rows of equal keys."""
-    if not rows:
+    """A column for each key that any row has a value for."""
+    keys = list(dict.fromkeys(key for row in rows for key in row if row[key] is not None))
+    if not keys:
         return ""
-    head = "".join(f'<th scope="col">{escape(str(key))}</th>' for key in rows[0])
+    head = "".join(f'<th scope="col">{escape(label_of(key))}</th>' for key in keys)
     body = "".join(
-        "<tr>" + "".join(f"<td>{escape(_cell(value))}</td>" for value in row.values()) + "</tr>"
+        "<tr>" + "".join(f"<td>{_cell(row.get(key))}</td>" for key in keys) + "</tr>"
         for row in rows
     )
     whole = f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody>"
@@ -219,7 +234,9 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _cell(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    if value is None or isinstance(value, Html):
+        return value or ""
+    return escape(f"{value:.3g}" if isinstance(value, float) else str(value))
 
 
 def seconds(time_: float) -> str:

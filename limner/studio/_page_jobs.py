@@ -11,8 +11,7 @@ import gradio as gr
 from limner.studio import FINAL, Job
 from limner.studio._page_bench import QUIET, acting, line_of
 from limner.studio._page_fields import label_of
-from limner.studio._page_html import act, ago, empty, notice, seconds, thumbnail_of
-from limner.studio.problems import without_paths
+from limner.studio._page_html import act, ago, empty, line, notice, seconds, thumbnail_of
 
 if TYPE_CHECKING:
     from limner.studio.studio import Studio
@@ -127,7 +126,7 @@ def _told(studio: Studio, job: Job, typical: float | None) -> str:
     if job.state in FINAL and job.started and job.finished:
         told.append(f"took {seconds(job.finished - job.started)}")
     if job.error:
-        told.append(without_paths(job.error.get("message", "")))
+        told.append(line(job.error.get("message", "")))
     return " · ".join(told)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -14,19 +15,45 @@ from limner.studio._page_fields import label_of
 if TYPE_CHECKING:
     from limner.studio.studio import Studio
 
-__all__ = ["more_room"]
+__all__ = ["More", "more_room"]
 
-_ABOVE = ("prompt", "text", "before", "after", "target", "source", "captions", "labels")
+# What stands above a form's button, wherever a form has it.
+_ABOVE = (
+    "prompt", "text", "before", "after", "target", "source", "captions", "labels", "legend", "add",
+    "remove",
+)  # fmt: skip
+_CALLED = {"paint": "Paint by search"}  # where another room is called as the task is
 
 
-def more_room(studio: Studio, elsewhere: Sequence[str]) -> tuple[Room, dict[str, Bench]]:
+@dataclass(frozen=True)
+class More:
+    """The room's components; `touched` are those that other rooms may change."""
+
+    place: Room
+    benches: Mapping[str, Bench]
+    which: gr.Dropdown
+    folds: Mapping[str, gr.Column]
+
+    @property
+    def touched(self) -> list[Any]:
+        return [self.which, *self.folds.values()]
+
+    def showing(self, task: str) -> dict[Any, Any]:
+        """The room with the form of a task; nothing for a task that is asked for elsewhere."""
+        if task not in self.folds:
+            return {}
+        folds = {fold: gr.Column(visible=name == task) for name, fold in self.folds.items()}
+        return {self.which: task, **folds}
+
+
+def more_room(studio: Studio, elsewhere: Sequence[str]) -> More:
     """The room and its forms. elsewhere: tasks that have another room."""
     tasks = [task for task in studio.forms if task not in elsewhere]
     benches, folds, piles = dict[str, Bench](), dict[str, gr.Column](), dict[str, list[gr.HTML]]()
     with gr.Row(elem_classes=["room"]):
         with gr.Column(elem_classes=["controls"], scale=0):
             which = gr.Dropdown(
-                [(label_of(task), task) for task in tasks],
+                [(_called(task), task) for task in tasks],
                 value=tasks[0],
                 label="Task",
                 filterable=False,
@@ -41,16 +68,18 @@ def more_room(studio: Studio, elsewhere: Sequence[str]) -> tuple[Room, dict[str,
                     ]
                     above = tuple(name for name in _ABOVE if name in form.fields.model_fields)
                     front = (above, ("count",), ("seed",))
-                    benches[task] = bench(studio, task, front=front, press=label_of(task), lines=2)
+                    benches[task] = bench(studio, task, front=front, press=_called(task), lines=2)
         with gr.Column(elem_classes=["seen"]):
             place = room("more", "Nothing here yet", "Choose a task; what it gives is shown here.")
     for task, own in benches.items():
         _wire(studio, place, task, own, piles[task])
-    columns = list(folds.values())
-    which.input(
-        lambda task: [gr.Column(visible=name == task) for name in folds], which, columns, **QUIET
-    )
-    return place, benches
+    made = More(place, benches, which, folds)
+    which.input(made.showing, which, made.touched, **QUIET)
+    return made
+
+
+def _called(task: str) -> str:
+    return _CALLED.get(task) or label_of(task)
 
 
 def _wire(studio: Studio, place: Room, task: str, own: Bench, piles: Sequence[gr.HTML]) -> None:

@@ -3,24 +3,40 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import io
 import random
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from html import escape
 from typing import TYPE_CHECKING, Any
+
+from PIL import Image
 
 from limner.errors import LimnerError
 from limner.studio import FINAL, Job
-from limner.studio._page_html import failed, live_stage, painted, table
-from limner.studio.problems import problem_of
+from limner.studio._page_html import Html, failed, live_stage, painted, table
+from limner.studio.problems import problem_of, without_paths
 
 if TYPE_CHECKING:
     from limner.studio.gallery import Kept
     from limner.studio.studio import Studio
 
-__all__ = ["View", "again", "files_of", "follow", "pictures_of", "shown", "submitted", "told"]
+__all__ = [
+    "View",
+    "again",
+    "files_of",
+    "follow",
+    "is_words",
+    "pictures_of",
+    "shown",
+    "submitted",
+    "told",
+]
 
 View = Callable[["Studio", Job], str]  # a job that is done, as HTML
 
 _POLLED = 0.5  # seconds between looks at a job that waits
+_SMALL = 96  # pixels of a picture in a table
 
 
 def told(error: Exception) -> str:
@@ -90,31 +106,51 @@ def pictures_of(studio: Studio, job: Job) -> list[Kept]:
 
 def shown(studio: Studio, job: Job) -> str:
     """The usual view: the pictures, and as a table what else a task found out."""
-    return painted(pictures_of(studio, job), _results(job.result or {}))
+    return painted(pictures_of(studio, job), _results(studio, job))
 
 
-def _results(result: Mapping[str, Any]) -> str:
-    """Lists of names and shares become rows; single values lines."""
+def _results(studio: Studio, job: Job) -> str:
+    """Lists of names and shares become rows; single values and notices lines."""
+    result = job.result or {}
+    given = job.arguments.get("pictures") or []
     rows: list[dict[str, Any]] = []
-    for number, each in enumerate(result.get("results", []), 1):
-        rows += _rows(number, each)
+    for place, each in enumerate(result.get("results", [])):
+        name = each.get("upload") or (given[place] if place < len(given) else "")
+        rows += _rows(place + 1, each, _small(studio, name))
     lines = {name: value for name, value in result.items() if isinstance(value, (int, float))}
-    return table(rows) + table([lines] if lines else [])
+    notices = "".join(
+        f'<p class="facts">{escape(without_paths(each))}</p>' for each in result.get("notices", [])
+    )
+    return notices + table(rows) + table([lines] if lines else [])
 
 
-def _rows(number: int, found: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _rows(number: int, found: Mapping[str, Any], seen: Html | None) -> list[dict[str, Any]]:
     for name in ("captions", "labels"):
         if isinstance(found.get(name), Mapping):
             return [
-                {"picture": number, name[:-1]: text, "share": share}
-                for text, share in found[name].items()
+                {"picture": None if place else seen or number, name[:-1]: text, "share": share}
+                for place, (text, share) in enumerate(found[name].items())
             ]
-    flat: dict[str, Any] = {"place": number}
+    flat: dict[str, Any] = {"place": number, "picture": seen}
     for name, value in found.items():
         inner = value if isinstance(value, Mapping) else {name: value}
         flat |= {key: each for key, each in inner.items() if not isinstance(each, (list, dict))}
     flat.pop("upload", None)
     return [flat]
+
+
+def _small(studio: Studio, name: str) -> Html | None:
+    """An upload for a table; None where it is gone or never was."""
+    try:
+        image = Image.open(studio.store.upload(name)).convert("RGB") if name else None
+    except OSError:
+        return None
+    if image is None:
+        return None
+    image.thumbnail((_SMALL, _SMALL))
+    image.save(out := io.BytesIO(), "PNG")
+    data = base64.b64encode(out.getvalue()).decode()
+    return Html(f'<img class="given" src="data:image/png;base64,{data}" alt="The picture given">')
 
 
 async def again(studio: Studio, kept: Kept) -> Job:
@@ -125,7 +161,7 @@ async def again(studio: Studio, kept: Kept) -> Job:
     form = studio.forms[job.task]
     files, said = dict[str, Any](), dict[str, Any]()
     for name, value in job.arguments.items():
-        if name in form.uploads and not _is_words(value):
+        if name in form.uploads and not is_words(value):
             files[name] = _upload(studio, value)
         else:
             said[name] = value
@@ -140,6 +176,6 @@ def _upload(studio: Studio, name: str | Sequence[str]) -> Any:
     return [studio.store.upload(each).read_bytes() for each in name]
 
 
-def _is_words(value: Any) -> bool:
+def is_words(value: Any) -> bool:
     """Whether words stand where a picture may: they never end as an upload's name does."""
     return isinstance(value, str) and not value.endswith(".png")

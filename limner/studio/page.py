@@ -69,18 +69,18 @@ def page(studio: Studio) -> gr.Blocks:
             own: dict[str, Bench] = {each.task: each for each in (generate, boxed, explained)}
             own |= {interpolated.task: interpolated, **edit.benches}
             with _tab("more"):
-                more, others = more_room(studio, list(own))
+                more = more_room(studio, list(own))
             with _tab("gallery") as gallery_tab:
                 gallery = gallery_room(studio)
             with _tab("jobs") as jobs_tab:
                 listed, clock, refresh = jobs_room(studio)
             with _tab("models"):
                 models_room(studio, generate)
-        places = [paint, edit.place, layout, explain, between, more]
+        places = [paint, edit.place, layout, explain, between, more.place]
         rooms: dict[str, Room] = {"generate": paint, "layout": layout, "explain": explain}
         rooms |= {"interpolate": between, **dict.fromkeys(edit.benches, edit.place)}
-        rooms |= dict.fromkeys(others, more)
-        acts = Acts(studio, rooms, own | others, gallery, edit, dialog())
+        rooms |= dict.fromkeys(more.benches, more.place)
+        acts = Acts(studio, rooms, own | dict(more.benches), gallery, edit, more, dialog())
         acts.wire([examples, compared, listed, *(each.stage for each in places)])
         for place in places:
             blocks.load(resumes(studio, place), place.kept, place.stage, **QUIET)

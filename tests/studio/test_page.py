@@ -136,14 +136,15 @@ def test_it_paints_with_previews_and_finds_the_picture_again_after_a_reload(open
     page, room = seen.page, seen.page.locator("#paint")
     assert "Nothing painted yet" in room.inner_text()
     field(room, "Prompt").fill("a yellow cone")
-    field(room, "Steps").fill("12")
+    field(room, "Steps").fill("60")
     page.keyboard.press("Control+Enter")
-    preview = page.wait_for_selector("#paint-stage img[alt^='Preview at step']")
-    assert preview.get_attribute("src").startswith("data:image/jpeg;base64,")
-    assert page.get_attribute("#paint-stage [role=progressbar]", "aria-valuenow") != ""
+    page.wait_for_selector(  # both at once: it may be done before a second look
+        "#paint-stage figure:has(img[alt^='Preview at step'][src^='data:image/jpeg;base64,'])"
+        " + [role=progressbar]:not([aria-valuenow=''])"
+    )
     id = painted(page, "paint")
     said = studio.get(f"/api/pictures/{id}").json()
-    assert (said["prompt"], said["recipe"]["arguments"]["steps"]) == ("a yellow cone", 12)
+    assert (said["prompt"], said["recipe"]["arguments"]["steps"]) == ("a yellow cone", 60)
     page.reload()
     assert painted(page, "paint") == id
     width = page.eval_on_selector("#paint-stage figure img", "image => image.naturalWidth")
@@ -157,6 +158,7 @@ def test_a_running_job_survives_a_reload_and_is_cancelled_from_the_jobs_of_anoth
     page, room = seen.page, seen.page.locator("#paint")
     field(room, "Prompt").fill("a horse at night")
     field(room, "Steps").fill("200")
+    field(room, "Count").fill("4")  # long enough for two pages to load meanwhile
     room.locator("#go-generate").click()
     job = page.wait_for_selector("#paint-stage figure[data-job]").get_attribute("data-job")
     page.reload()
@@ -245,6 +247,29 @@ def test_the_gallery_is_searched_and_a_picture_marked_collected_and_varied(opene
     page.wait_for_selector("#rail [data-go=paint][aria-current=page]")
     page.wait_for_function("document.querySelector('#paint textarea').value.startsWith('a cactus')")
     assert field(page.locator("#paint"), "Steps").input_value() == "2"
+
+
+def test_pictures_are_ranked_and_a_guided_one_gives_its_settings_back(opened, studio, kept):
+    seen = opened("more")
+    page, room = seen.page, seen.page.locator("#more")
+    guided = studio.post("/api/tasks/guide", json={"prompt": "a torus", "steps": 1, "count": 1})
+    field(room, "Task").click()
+    page.get_by_role("option", name="Rank", exact=True).click()
+    pile = page.locator("#rank-pictures")
+    pile.get_by_role("button", name="From the gallery").click()
+    for place in (0, 1):
+        pile.locator("[data-part=strip] button").nth(place).click()
+    field(room, "Prompt").fill("a red cube")
+    room.locator("#go-rank").click()
+    page.wait_for_selector("#more-stage tbody tr:nth-child(2) img")
+    scores = page.locator("#more-stage tbody td:last-child").all_inner_texts()
+    assert float(scores[0]) > float(scores[1])
+    job = studio.get(f"/api/jobs/{guided.json()['id']}").json()
+    seen.go("gallery")
+    page.click(f"#gallery-grid .tile[data-id='{job['pictures'][0]['id']}']")
+    page.get_by_role("button", name="Use these settings").click()
+    page.wait_for_function("document.querySelector('#go-guide')?.offsetParent")
+    assert field(room, "Prompt").input_value() == "a torus"
 
 
 def test_boxes_are_drawn_typed_and_moved_by_keys(opened):
