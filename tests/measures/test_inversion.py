@@ -92,7 +92,7 @@ def test_scenes_in_a_vqgan_s_codes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "wrong, match",
     [
-        (dict(generator="pixels"), "choose one of latent, vqgan"),
+        (dict(generator="pixels"), "choose one of diffusion_autoencoder, latent, vqgan"),
         (dict(generator="stylegan=z"), "a picture has no z"),
         (dict(count=0), "count 0"),
         (dict(at_once=0), "at_once 0"),
