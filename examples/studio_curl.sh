@@ -11,7 +11,7 @@ curl -sfN "$studio/api/jobs/$job/events" | cut -c1-120
 
 # Its pictures, the first as a file.
 picture=$(curl -sf "$studio/api/jobs/$job" |
-  python3 -c 'import json, sys; print(json.load(sys.stdin)["pictures"][0])')
+  python3 -c 'import json, sys; print(json.load(sys.stdin)["pictures"][0]["id"])')
 curl -sf "$studio/api/pictures/$picture/file" -o dragon.png
 
 # A task with a picture: multipart.
