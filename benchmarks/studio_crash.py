@@ -31,6 +31,7 @@ import httpx
 from PIL import Image
 
 from limner._cli_show import print_json
+from limner.studio import FINAL
 
 SERVER = """
 import sys
@@ -39,7 +40,6 @@ serve(sys.argv[1], Asked(port=0, page=False, most=100000),
       listening=lambda url: print(url, flush=True))
 """
 READY = 10.0  # seconds
-FINAL = ("done", "failed", "cancelled", "quarantined")
 PICTURES = 2  # of each job
 
 

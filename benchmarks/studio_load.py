@@ -31,10 +31,10 @@ from typing import Any
 import httpx
 
 from limner._cli_show import print_json
+from limner.studio import FINAL
 
 HEALTHY = 0.1  # seconds
 GROWTH = 0.05
-FINAL = {"done", "failed", "cancelled", "quarantined"}
 WARM = 0.2  # the share of the time after which memory is measured
 
 

@@ -66,7 +66,8 @@ def _serve(
     folder.
     """
     _check_installed()
-    from limner.studio.server import Asked, data_folder, serve
+    from limner.studio.server import Asked, serve
+    from limner.studio.store import data_folder
 
     def listening(address: str) -> None:
         typer.echo(f"limner serves at {address} (Ctrl-C stops it)", err=True)

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,6 +24,7 @@ __all__ = [
     "assembled",
     "cache_folder",
     "check_numbers",
+    "described",
     "fingerprint",
     "find_folder",
     "header",
@@ -41,6 +42,7 @@ _STEMS = ("diffusion_pytorch_model", "model")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _LARGEST_JSON = 64_000_000  # characters; a tokenizer.json of a large vocabulary has ten million
 _DEEPEST, _WIDEST = 128, 2_000_000  # layers, and any other number, that a config may ask for
+_LONGEST_HEADER = 16_000_000  # bytes of a safetensors file's
 _LARGE = 2**27  # bytes from which a file's hash is remembered
 _FETCHED = ["*.json", "*.txt", "*.safetensors"]
 _NOT_FETCHED = ["*.fp16.*", "*non_ema*", "*ema_only*", "safety_checker/*", "*/openvino*", "*onnx*"]
@@ -171,6 +173,25 @@ def header(file: Path) -> dict[str, str]:
         with safe_open(file, "pt") as opened:
             return dict(opened.metadata() or {})
     except Exception as error:  # its own error, and the system's
+        raise BadInput(
+            f"{str(file)!r} is no whole safetensors file ({_line(error)}): fetch it again"
+        ) from None
+
+
+def described(file: Path) -> Iterator[tuple[str, tuple[str, tuple[int, ...]]]]:
+    """Types and shapes of a safetensors file's tensors, from its header. Raises BadInput."""
+    from safetensors import SafetensorError, safe_open
+
+    with open(file, "rb") as opened:
+        longest = int.from_bytes(opened.read(8), "little")
+    if longest > _LONGEST_HEADER:
+        raise BadInput(f"{str(file)!r} is no safetensors file: its header is too long")
+    try:
+        with safe_open(file, "np") as opened:
+            for name in opened.keys():  # noqa: SIM118 - it has no other way
+                part = opened.get_slice(name)
+                yield name, (part.get_dtype(), tuple(part.get_shape()))
+    except (SafetensorError, OSError) as error:
         raise BadInput(
             f"{str(file)!r} is no whole safetensors file ({_line(error)}): fetch it again"
         ) from None

@@ -6,7 +6,6 @@ A pickled file is described by the child that `convert` reads it with; nothing o
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from limner.models._quarantined import contents
 
 __all__ = ["Inspected", "inspect"]
 
-_LARGEST_CONFIG, _LONGEST_HEADER = 4_000_000, 16_000_000  # bytes
+_LARGEST_CONFIG = 4_000_000  # bytes
 _MOST_FILES = 200
 _CAN = {
     "stable diffusion": "generate, restyle, inpaint (of 9 channels), guide, explain",
@@ -60,7 +59,7 @@ def inspect(name: str | Path) -> Inspected:
     except (OSError, ValueError):
         raise BadInput(f"{str(name)[:200]!r} is no file's name") from None
     if path.suffix == ".safetensors" and path.is_file():
-        tensors = dict(_described(path))
+        tensors = dict(_folder.described(path))
         return _told(family_among(without_wrapper(tensors)), tensors, "see its own page", True)
     tensors = contents(path).tensors
     return _told(family_among(without_wrapper(tensors)), tensors, "see its own page", False)
@@ -83,7 +82,7 @@ def _of_folder(folder: Path) -> Inspected:
         raise BadInput(f"{str(folder)!r} holds {len(files)} files of weights: give one model's")
     for index in folder.glob("**/*.safetensors.index*.json"):
         _shards(index)
-    tensors = {f"{file.parent.name}/{n}": t for file in files for n, t in _described(file)}
+    tensors = {f"{file.parent.name}/{n}": t for file in files for n, t in _folder.described(file)}
     family = _CLASSES.get(str(said.get("_class_name"))) or _MODEL_TYPES.get(
         str(said.get("model_type"))
     )
@@ -108,26 +107,6 @@ def _config(path: Path) -> dict[str, Any]:
     said = _folder.read_json(path, missing={})
     assert isinstance(said, dict)
     return said
-
-
-def _described(file: Path) -> Iterator[tuple[str, tuple[str, tuple[int, ...]]]]:
-    """Types and shapes of a safetensors file's tensors, from its header."""
-    from safetensors import SafetensorError, safe_open
-
-    with open(file, "rb") as opened:
-        longest = int.from_bytes(opened.read(8), "little")
-    if longest > _LONGEST_HEADER:
-        raise BadInput(f"{str(file)!r} is no safetensors file: its header is too long")
-    try:
-        with safe_open(file, "np") as opened:
-            for name in opened.keys():  # noqa: SIM118 - it has no other way
-                part = opened.get_slice(name)
-                yield name, (part.get_dtype(), tuple(part.get_shape()))
-    except (SafetensorError, OSError) as error:
-        line = (str(error).splitlines() or ["?"])[0][:160]
-        raise BadInput(
-            f"{str(file)!r} is no whole safetensors file ({line}): fetch it again"
-        ) from None
 
 
 def _told(

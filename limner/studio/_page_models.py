@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import math
 import re
-import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import gradio as gr
 
 import limner
+from limner.errors import BadInput
+from limner.models._folder import described
 from limner.studio._page_bench import QUIET, acting
 from limner.studio._page_fields import label_of
 from limner.studio._page_html import act
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["models_room"]
 
-_LARGEST_HEADER = 100_000_000  # bytes of a safetensors file's JSON
 _FLOAT32 = 4  # bytes: weights are opened so, unless asked otherwise
 
 
@@ -196,21 +197,7 @@ def _card(name: str, folder: Path, asked: tuple[str, ...]) -> _Card:
 
 def _numbers(file: Path) -> int:
     """How many weights a safetensors file holds, by its header. 0 where it has none."""
-    with file.open("rb") as opened:
-        head = opened.read(8)
-        length = struct.unpack("<Q", head)[0] if len(head) == 8 else 0
-        if not 0 < length <= _LARGEST_HEADER:
-            return 0
-        try:
-            said: dict[str, Any] = json.loads(opened.read(length))
-        except ValueError:
-            return 0
-    shapes = [each.get("shape", []) for name, each in said.items() if name != "__metadata__"]
-    return sum(_product(shape) for shape in shapes)
-
-
-def _product(shape: list[int]) -> int:
-    product = 1
-    for side in shape:
-        product *= int(side)
-    return product
+    try:
+        return sum(math.prod(shape) for _, (_, shape) in described(file))
+    except BadInput:
+        return 0

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from limner.studio.studio import Studio
 
-__all__ = ["Asked", "application", "data_folder", "serve"]
+__all__ = ["Asked", "application", "serve"]
 
 _WITHIN = 30.0  # seconds that the running job has to end in
 _LEAVE = 3  # seconds that open connections have then
@@ -63,15 +63,6 @@ class Asked:
     models: Sequence[str] = ()
     page: bool = True
     most: int = 256
-
-
-def data_folder() -> Path:
-    """Where the studio keeps all it has: $LIMNER_DATA, else ~/.local/share/limner, or as
-    XDG_DATA_HOME says."""
-    given = os.environ.get("LIMNER_DATA")
-    if given:
-        return Path(given).expanduser()
-    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "limner"
 
 
 def serve(

@@ -71,7 +71,7 @@ def data_folder() -> Path:
     """Where the studio keeps what it has when nothing else is said: $LIMNER_DATA, else
     ~/.local/share/limner, or as XDG_DATA_HOME says."""
     share = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share")
-    return Path(os.environ.get("LIMNER_DATA") or share / "limner")
+    return Path(os.environ.get("LIMNER_DATA") or share / "limner").expanduser()
 
 
 class Store:

@@ -17,7 +17,8 @@ import pytest
 
 from limner.cli import main
 from limner.errors import BadInput
-from limner.studio.server import Asked, data_folder, serve
+from limner.studio.server import Asked, serve
+from limner.studio.store import data_folder
 
 HERE = Path(__file__).parent
 PROCESS = """
