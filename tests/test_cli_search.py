@@ -99,7 +99,7 @@ def test_bad_input_is_one_line(
 def test_ctrl_c_keeps_the_best_and_it_goes_on(clip_folder: Path, tmp_path: Path) -> None:
     code = "import sys; from limner.cli import main; sys.exit(main())"
     clip = ["--clip", str(clip_folder), "--size", "32x32", "--views", "2"]
-    own = [*clip, "--steps", "3000", "--save", "state.safetensors", "--preview", "-o", "out.png"]
+    own = [*clip, "--steps", "10000", "--save", "state.safetensors", "--preview", "-o", "out.png"]
     pipe = subprocess.PIPE
     options: dict[str, Any] = dict(stdout=pipe, stderr=pipe, text=True, cwd=tmp_path)
     painting = subprocess.Popen([sys.executable, "-c", code, "paint", "a cat", *own], **options)
@@ -107,9 +107,10 @@ def test_ctrl_c_keeps_the_best_and_it_goes_on(clip_folder: Path, tmp_path: Path)
     while not preview.exists() and painting.poll() is None and time.monotonic() < limit:
         time.sleep(0.05)
     assert preview.exists()
+    time.sleep(0.5)  # Python loses an interrupt that comes within an import's own bookkeeping
     painting.send_signal(signal.SIGINT)
     out, err = painting.communicate(timeout=60)
-    assert (painting.returncode, out) == (130, "out.png\n")
+    assert (painting.returncode, out) == (130, "out.png\n"), err
     assert err.splitlines()[-2:] == [
         "stopped early: what was best by then is kept", "limner: stopped"
     ]  # fmt: skip
@@ -117,5 +118,5 @@ def test_ctrl_c_keeps_the_best_and_it_goes_on(clip_folder: Path, tmp_path: Path)
     assert names == ["out.png", "state.safetensors"]
     picture = load(tmp_path / "out.png")
     assert picture.recipe is not None
-    assert 1 <= picture.recipe["stopped"] < 3000
+    assert 1 <= picture.recipe["stopped"] < 10000
     assert picture.pixels.std() > 0
