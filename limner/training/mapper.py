@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from limner.data._open import open_data
 from limner.errors import BadInput
 from limner.judges._views import Camera
 from limner.judges.clip import Clip
@@ -25,12 +26,14 @@ from limner.picture import Picture, grid
 from limner.prompt import check, parse
 from limner.tasks._checks import check_whole, clip_names
 from limner.tasks._portrait import identities
+from limner.training._inverted import inverted as _found
 from limner.training.loop import Plan, Progress, flush_denormals, train
 
 __all__ = ["Mapper", "mapper"]
 
 _TRUNCATION = 0.7  # of the pictures it learns from: the paper's
 _CAMERA = Camera(cut_power=0.3)  # views of 80 to 100%: a small CLIP is fooled by a single one
+_FOUND = 0.5  # share of the inverted pictures, where there are some
 _SHOWN = 8  # pictures of a preview
 
 
@@ -42,6 +45,8 @@ class Mapper:
         judge: of changed pictures.
         text: what the judge wants.
         latent_weight, identity_weight: beside the judge's 1.
+        found: w+ (n, layers, d) of pictures that are not the generator's own, of which half of what
+            it learns from is taken; or None.
     """
 
     def __init__(
@@ -52,8 +57,10 @@ class Mapper:
         *,
         latent_weight: float = 0.8,
         identity_weight: float = 0.1,
+        found: Tensor | None = None,
         seed: int = 0,
     ) -> None:
+        self.found = found
         self.generator, self.judge, self.text, self.seed = generator, judge, text, seed
         self.latent_weight, self.identity_weight = latent_weight, identity_weight
         self.identities = identities(generator)
@@ -67,15 +74,21 @@ class Mapper:
 
     @torch.no_grad()
     def begin(self, noise: Noise) -> Tensor:
-        """w+ (b, layers, d), truncated, of one w up to some layer and of another from there: as
-        pictures' own w+, its rows need not agree."""
+        """w+ (b, layers, d): of pictures that were inverted, where there are some, every other
+        time; else truncated, of one w up to some layer and of another from there, since in
+        pictures' own w+ the rows need not agree."""
         model = self.generator
         w, other = (
             model.truncated(model.mapping(noise.normal((model.width,), purpose=of)), _TRUNCATION)
             for of in ("z", "other z")
         )
         cut = 1 + noise.uniform((), purpose="cut").mul(model.layers).long()
-        return mixed(model.repeated(w), model.repeated(other), cut)
+        drawn = mixed(model.repeated(w), model.repeated(other), cut)
+        if self.found is None:
+            return drawn
+        which = noise.uniform((2,), purpose="found")  # (b, 2): whether, and which of them
+        found = self.found.to(drawn)[which[:, 1].mul(len(self.found)).long()]
+        return torch.where(which[:, :1, None] < _FOUND, found, drawn)
 
     def learn(
         self, player: str, batch: Noise, step: int, backward: Callable[[Tensor], None]
@@ -127,11 +140,15 @@ def mapper(
     views: int = 4,
     latent_weight: float = 0.8,
     identity_weight: float = 0.1,
+    pictures: str | None = None,
+    inverted: int = 256,
     resume: bool = False,
+    watch: Callable[[int, int], None] | None = None,
 ) -> Iterator[Progress]:
     """Train a mapper for a text; ``run/model`` is for ``limner edit --method mapper --model``.
 
-    Its pictures are the generator's own: no data is read.
+    Its pictures are the generator's own, and where some are given, half of them those: edited are
+    pictures that were inverted, whose w+ lie apart from what the generator draws by itself.
 
     Args:
         text: what pictures are to show, such as "a smiling face".
@@ -140,17 +157,23 @@ def mapper(
         views: random views of each picture that each CLIP judges in each step.
         latent_weight: of the mean square way that w+ goes, in deviations of w; less goes farther.
         identity_weight: of the face's identity, where limner's own network for it is here.
+        pictures: what is inverted to learn from, too: world:faces?aligned=1, or a folder.
+        inverted: how many of them; found once for all texts.
         resume: go on from the last checkpoint in the run's folder.
+        watch: told how many pictures are inverted, of how many.
     """
     flush_denormals()
     check(text, "text")
-    check_whole({"views": (views, 1, 1024)})
+    check_whole({"views": (views, 1, 1024), "inverted": (inverted, 1, 100_000)})
     for name, weight in (("latent_weight", latent_weight), ("identity_weight", identity_weight)):
         if not 0 <= weight < math.inf:
             raise BadInput(f"{name} {weight}: give a number of at least 0")
     model = open_stylegan(generator)
     clips = [open_clip(name) for name in clip_names(facing() if clip is None else clip)]
     judge = Clip(clips, parse(text), distance="cosine", views=views, camera=_CAMERA)
+    found = None
+    if pictures is not None:
+        found = _found(model, open_data(pictures, size=model.size), inverted, watch=watch)
     torch.manual_seed(plan.seed)
     recipe = Mapper(
         model,
@@ -158,6 +181,7 @@ def mapper(
         text,
         latent_weight=latent_weight,
         identity_weight=identity_weight,
+        found=found,
         seed=plan.seed,
     )
     yield from train(recipe, replace(plan, weight_decay=0.0), run, resume=resume)

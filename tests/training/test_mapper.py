@@ -97,6 +97,17 @@ def test_it_learns_from_two_pictures_mixed_and_truncated(recipe: Mapper) -> None
     assert not any(torch.equal(a, b) for a in w_plus for b in other)
 
 
+def test_half_of_it_are_pictures_that_were_inverted(recipe: Mapper) -> None:
+    noise = recipe.batch(0, 200, 0, 1)
+    drawn = recipe.begin(noise)
+    recipe.found = torch.arange(5.0)[:, None, None].expand(5, *drawn.shape[1:]) + 100
+    w_plus = recipe.begin(noise)
+    theirs = w_plus[:, 0, 0] >= 100
+    assert 70 < int(theirs.sum()) < 130
+    assert set(w_plus[theirs].unique().tolist()) == {100.0, 101.0, 102.0, 103.0, 104.0}
+    assert torch.equal(w_plus[~theirs], drawn[~theirs])
+
+
 def test_only_the_mapper_moves(recipe: Mapper) -> None:
     recipe.learn("mapper", recipe.batch(0, 3, 0, 1), 0, torch.Tensor.backward)
     assert all(weight.grad is not None for weight in recipe.network.parameters())
@@ -152,6 +163,8 @@ def test_what_cannot_be_is_told(tmp_path: Path, styled: Path, clip_folder: Path)
         ({"identity_weight": float("nan")}, "identity_weight nan"),
         ({"generator": "nowhere"}, "no model at 'nowhere'"),
         ({"clip": "nowhere"}, "no model at 'nowhere'"),
+        ({"pictures": "nowhere"}, "'nowhere'"),
+        ({"inverted": 0}, "inverted 0"),
     ):
         given = {"text": TEXT, "generator": str(styled), "clip": str(clip_folder), **options}
         with pytest.raises(BadInput, match=reason):
