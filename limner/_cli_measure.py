@@ -58,6 +58,9 @@ def _compose(
         int | None, typer.Option("--count", help="So many of the prompts; all when not given.")
     ] = None,
     seed: Seed = 0,
+    steps: Annotated[
+        int | None, typer.Option("--steps", help="Of each picture; the model's when not given.")
+    ] = None,
     draws: Annotated[
         int, typer.Option("--draws", help="True pictures of each scene, for the eye's own error.")
     ] = 1,
@@ -79,6 +82,7 @@ def _compose(
             model=None if eye else model,
             count=count,
             seed=seed,
+            steps=steps,
             draws=draws,
             folder=output,
             watch=report,

@@ -20,8 +20,11 @@ __all__ = ["Kept", "number", "painted", "painter"]
 _AT_ONCE = 8
 
 
-def painter(model: str | Path | TextToImage = "embedded", *, seed: int = 0) -> Paint:
-    """`limner.generate` as it is from the command line, one picture a prompt.
+def painter(
+    model: str | Path | TextToImage = "embedded", *, seed: int = 0, steps: int | None = None
+) -> Paint:
+    """`limner.generate` as it is from the command line, one picture a prompt; `steps` of it, or the
+    model's own.
 
     A prompt's picture depends on the prompt and the seed alone, not on what else is painted.
     """
@@ -36,7 +39,10 @@ def painter(model: str | Path | TextToImage = "embedded", *, seed: int = 0) -> P
             count = len(list(same))
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", UnseenWord)  # the figures will say it
-                out += generate(prompt, count=count, seed=seed, first=number(prompt), model=opened)
+                first = number(prompt)
+                out += generate(
+                    prompt, count=count, seed=seed, first=first, model=opened, steps=steps
+                )
         return out
 
     return paint

@@ -98,6 +98,7 @@ def compose(
     model: str | Path | TextToImage | None = "embedded",
     count: int | None = None,
     seed: int = 0,
+    steps: int | None = None,
     draws: int = 1,
     folder: Path | None = None,
     watch: Watch | None = None,
@@ -110,6 +111,7 @@ def compose(
             true pictures alone
         count: so many prompts, taken evenly from the list; all of them when not given
         seed: of the painting
+        steps: of each picture; the model's own when not given
         draws: true pictures of each scene for the eye's own error
         folder: where pictures are kept, and are not painted again
         watch: called with pictures looked at or painted, and their number in all
@@ -119,8 +121,10 @@ def compose(
     chosen = prompts(count)
     checked("draws", draws, 1, 1000)
     eye = Eye()
-    name, do = _painter(paint, model, seed)
-    kept = Kept(folder, {"model": name, "seed": seed}) if folder and do else None
+    name, do = _painter(paint, model, seed, steps)
+    about: dict[str, str | int] = {"model": name, "seed": seed}
+    about |= {} if steps is None else {"steps": steps}
+    kept = Kept(folder, about) if folder and do else None
     total = len(chosen) * (draws + (do is not None))
     truth = [
         _true(eye, prompt, 1000 * draw + i, (watch, draw * len(chosen) + i + 1, total))
@@ -139,7 +143,7 @@ def compose(
 
 
 def _painter(
-    paint: Paint | None, model: str | Path | TextToImage | None, seed: int
+    paint: Paint | None, model: str | Path | TextToImage | None, seed: int, steps: int | None
 ) -> tuple[str, Paint | None]:
     """What paints, under the name by which its pictures are known; None for nothing."""
     from limner.models._open import open_model
@@ -149,7 +153,8 @@ def _painter(
     if model is None:
         return "true pictures", None
     opened = open_model(model) if isinstance(model, (str, Path)) else model
-    return f"{opened.name} {opened.fingerprint[:16]}", painter(opened, seed=seed)
+    paints = painter(opened, seed=seed, steps=steps)
+    return f"{opened.name} {opened.fingerprint[:16]}", paints
 
 
 def _true(eye: Eye, prompt: Prompt, seed: int, told: tuple[Watch | None, int, int]) -> Answered:

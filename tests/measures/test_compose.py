@@ -230,6 +230,8 @@ def test_what_is_kept_is_not_painted_again(eye: Eye, few: None, tmp_path: Path) 
     with pytest.raises(BadInput, match="give another"):
         compose(paint, folder=folder, seed=1)
     with pytest.raises(BadInput, match="give another"):
+        compose(paint, folder=folder, steps=1)
+    with pytest.raises(BadInput, match="give another"):
         compose(paint, model="somewhere/else", folder=folder)
 
 
@@ -251,6 +253,8 @@ def test_a_model_paints_each_prompt_the_same_whatever_else_it_paints(
     assert np.array_equal(three[1].uint8(), alone[0].uint8())
     assert not np.array_equal(other[0].uint8(), alone[0].uint8())
     assert three[0].recipe is not None and three[0].recipe["arguments"]["prompt"] == "a red cube"
+    (short,) = painted(said[1:2], painter(sd_folder("own"), seed=3, steps=2))
+    assert short.recipe is not None and short.recipe["arguments"]["steps"] == 2
 
 
 def test_a_folder_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
