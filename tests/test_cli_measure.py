@@ -69,7 +69,9 @@ def test_compose_prints_the_kinds_the_questions_and_the_eye_s_error(
 ) -> None:
     given: dict[str, Any] = {}
     monkeypatch.setattr(room, "compose", lambda **said: given.update(said) or report())
-    status, out, err = run("compose", "--count", 6, "--draws", 2, "-o", tmp_path, "--seed", 5)
+    status, out, err = run(
+        "compose", "--count", 6, "--draws", 2, "-o", tmp_path, "--seed", 5, "--steps", 3
+    )
     assert (status, err) == (0, "")
     lines = [" ".join(line.split()) for line in out.splitlines()]
     assert lines[0] == "embedded: all that a prompt names is there"
@@ -80,7 +82,7 @@ def test_compose_prints_the_kinds_the_questions_and_the_eye_s_error(
     assert lines[-1] == "the eye's own error on true pictures: 16.7%"
     watch = given.pop("watch")
     assert callable(watch)
-    assert given == dict(model="embedded", count=6, seed=5, draws=2, folder=tmp_path)
+    assert given == dict(model="embedded", count=6, seed=5, steps=3, draws=2, folder=tmp_path)
     status, out, _ = run("compose", "--eye", "--json")
     told = json.loads(out)
     assert status == 0 and given["model"] is None
