@@ -20,8 +20,10 @@ MOST_CHARACTERS, MOST_SIDE, SMALLEST_SIDE = 32_000, 1024, 8
 _LINE = 4_000  # characters of what is neither a prompt nor a list
 _SIZE = re.compile(r"(\d{1,4})x(\d{1,4})")
 
-# Parameters that no client may set: files to write or to go on from, a compiler's minutes.
-LEFT_OUT = frozenset({"compile", "file", "film", "output", "resume", "save", "svg", "watch"})
+# Parameters that no client may set: files to read, write or go on from, a compiler's minutes.
+LEFT_OUT = frozenset(
+    {"compile", "control", "file", "film", "output", "resume", "save", "svg", "watch"}
+)
 # Parameters that are uploads; `a`, `b` and `subject` may be words instead.
 PICTURES = frozenset({"a", "b", "mask", "picture", "pictures", "start", "subject"})
 # Parameters that are words to paint, of any length that a prompt can have.

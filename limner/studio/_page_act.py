@@ -80,7 +80,8 @@ class Acts:
     # ---- jobs --------------------------------------------------------------------------------
 
     def _cancel(self, data: dict[str, Any], _: Any) -> dict[Any, Any]:
-        self.studio.crew.cancel(data["id"])
+        for id in data["id"].split(","):  # a sheet's pictures are a job each
+            self.studio.crew.cancel(id)
         return {}
 
     async def _repeat(

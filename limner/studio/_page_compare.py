@@ -13,7 +13,7 @@ from limner.errors import BadInput
 from limner.studio import FINAL, Job
 from limner.studio._page_bench import QUIET, acting, line_of
 from limner.studio._page_fields import Control, control, said_of
-from limner.studio._page_html import empty, file_of, notice
+from limner.studio._page_html import act, empty, file_of, notice
 from limner.studio._page_run import submitted
 from limner.studio.problems import without_paths
 
@@ -142,9 +142,11 @@ def _sheet(studio: Studio, jobs: Sequence[Sequence[Job | None]]) -> str:
         for row in jobs
     )
     words = next((job.arguments.get("prompt", "") for job in columns if job), "")
+    left = [job.id for row in jobs for job in row if job and job.state not in FINAL]
+    cancel = act("cancel", "Cancel", id=",".join(left), look="plain") if left else ""
     return (
         f'<p class="counts">{escape(str(words))}</p><div class="scroll compared"><table><thead><tr>'
-        f"<td></td>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
+        f"<td></td>{head}</tr></thead><tbody>{rows}</tbody></table></div>{cancel}"
     )
 
 
