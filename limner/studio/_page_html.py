@@ -189,7 +189,9 @@ def _figure(kept: Kept) -> str:
 
 def facts(kept: Kept) -> str:
     """What is known of a picture in a line."""
-    known = [f"{kept.width} × {kept.height}"]
+    said = (kept.recipe or {}).get("arguments") or {}
+    known = [str(said["compare"])] if kept.task == "guide" and said.get("compare") else []
+    known += [f"{kept.width} × {kept.height}"]
     known += [f"seed {kept.seed}"] if kept.seed is not None else []
     known += [seconds(kept.seconds)] if kept.seconds is not None else []
     return " · ".join(known)
