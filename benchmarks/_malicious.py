@@ -14,6 +14,8 @@ import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from _malicious_networks import networks
+
 __all__ = ["CANARY", "cases"]
 
 Maker = Callable[[Path], Path]
@@ -113,6 +115,7 @@ def cases() -> Iterator[tuple[str, Maker]]:
         other = ways[(i + 3) % 7]
         yield f"legacy {full} {(i + 3) % 7}", _file("a.pt", _legacy(_saved(other)))
     yield from _pickles()
+    yield from ((name, _file("a.pkl", content)) for name, content in networks(_SAID, _calls))
     yield from _archives()
     yield from _safetensors()
     yield from _folders()

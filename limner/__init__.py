@@ -16,6 +16,7 @@ from limner.errors import BadInput, LimnerError
 if TYPE_CHECKING:
     from limner.models._open import open_model
     from limner.models.clip import open_clip
+    from limner.models.controlnet import Control
     from limner.picture import Picture, grid, load
     from limner.tasks.adapt import adapt
     from limner.tasks.arithmetic import arithmetic
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "BadInput",
+    "Control",
     "LimnerError",
     "Picture",
     "adapt",
@@ -80,6 +82,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Control": "limner.models.controlnet",
     "Picture": "limner.picture",
     "adapt": "limner.tasks.adapt",
     "arithmetic": "limner.tasks.arithmetic",

@@ -12,9 +12,14 @@ from limner._cli_show import Json, print_json, say
 
 __all__ = ["register"]
 
-File = Annotated[Path, typer.Argument(help="A checkpoint: .ckpt, .pt, .pth, .bin, .safetensors.")]
+File = Annotated[
+    Path, typer.Argument(help="A checkpoint: .ckpt, .pt, .pth, .bin, .pkl, .safetensors.")
+]
 Out = Annotated[Path, typer.Option("--out", "-o", help="The folder to write; not there yet.")]
-Config = Annotated[Path | None, typer.Option(help="A VQGAN's .yaml; else the one beside it.")]
+Config = Annotated[
+    Path | None, typer.Option(help="A VQGAN's .yaml or a BigGAN's .json; else the one beside it.")
+]
+Label = Annotated[int | None, typer.Option(help="The class that a StyleGAN of classes paints.")]
 Words = Annotated[Path | None, typer.Option(help="A folder with the tokenizer; else CLIP's own.")]
 Licence = Annotated[str, typer.Option(help="Its licence, to be kept with it.")]
 Name = Annotated[Path, typer.Argument(help="A checkpoint's file, or a model's folder.")]
@@ -30,13 +35,14 @@ def _convert(
     out: Out,
     config: Config = None,
     tokenizer: Words = None,
+    label: Label = None,
     licence: Licence = "",
     json: Json = False,
 ) -> None:
     """Writes another program's checkpoint as a folder that limner opens; runs nothing in it."""
     from limner.models.convert import convert
 
-    made = convert(file, out, config=config, tokenizer=tokenizer, licence=licence)
+    made = convert(file, out, config=config, tokenizer=tokenizer, label=label, licence=licence)
     if json:
         print_json(asdict(made))
     else:

@@ -18,6 +18,7 @@ __all__ = ["command"]
 _KINDS: dict[str, Any] = {"bool": bool, "int": int, "float": float}
 # A flag that need not be given, but can be several times.
 _KINDS["str | Sequence[str] | None"] = list[str]
+_KINDS["str | Control | Sequence[str | Control] | None"] = list[str]
 _PAIR = "tuple[float, float]"
 
 

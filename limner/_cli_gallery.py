@@ -42,6 +42,10 @@ Since = Annotated[
 ]
 Until = Annotated[datetime | None, typer.Option("--until", help="Only from before this day.")]
 Origin = Annotated[str | None, typer.Option("--origin", help="Only painted, or only imported.")]
+Eye = Annotated[
+    str,
+    typer.Option("--clip", help="What looks: embedded, a folder or hub id; another looks anew."),
+]
 Limit = Annotated[int, typer.Option("--limit", min=1, max=1000, help="How many at the most.")]
 Files = Annotated[list[Path], typer.Argument(help="PNG, JPEG or WebP files, or folders of them.")]
 Ids = Annotated[list[str], typer.Argument(help="Pictures, as search and list name them.")]
@@ -74,6 +78,7 @@ def _search(
     since: Since = None,
     until: Until = None,
     origin: Origin = None,
+    clip: Eye = "embedded",
     limit: Limit = 20,
     data: Data = None,
     json: Json = False,
@@ -85,7 +90,7 @@ def _search(
         raise BadInput("nothing to search for: give words, --like FILE or --text TEXT")
     picture = None if like is None else load(like)
     filters = _filters(task, model, favourite, collection, since, until, origin)
-    with _opened(data) as gallery:
+    with _opened(data, clip=clip) as gallery:
         if words is not None or picture is not None:
             _embed(gallery)
         found = gallery.search(words, picture, text, filters, limit)
@@ -164,7 +169,7 @@ def _export(ids: Ids, *, output: Out = Path(), recipe: Recipe = True, data: Data
 
 
 @contextmanager
-def _opened(data: Path | None, make: bool = False) -> Iterator[Gallery]:
+def _opened(data: Path | None, make: bool = False, clip: str = "embedded") -> Iterator[Gallery]:
     from limner.studio.gallery import Gallery
     from limner.studio.store import Store, data_folder
 
@@ -173,9 +178,14 @@ def _opened(data: Path | None, make: bool = False) -> Iterator[Gallery]:
         raise BadInput(
             f"no gallery in {str(folder)!r}: limner serve and limner gallery import make one"
         )
+    eye = None
+    if clip != "embedded":
+        from limner.models.clip import open_clip
+
+        eye = open_clip(clip)
     store = Store(folder)
     try:
-        yield Gallery(store)
+        yield Gallery(store, eye)
     finally:
         store.close()
 

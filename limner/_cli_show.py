@@ -11,7 +11,7 @@ from typing import Annotated, Any, TextIO
 
 import typer
 
-__all__ = ["Json", "bar", "complain", "print_json", "say", "warn"]
+__all__ = ["Json", "bar", "bytes_bar", "complain", "print_json", "say", "warn"]
 
 Json = Annotated[bool, typer.Option("--json", help="Print the results as JSON on stdout.")]
 
@@ -68,3 +68,24 @@ def bar(what: str) -> Iterator[Callable[[int, int], None]]:
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task(what, total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+@contextmanager
+def bytes_bar(what: str) -> Iterator[Callable[[str, int, int], None]]:
+    """The same for what is counted in bytes, with its speed: gives report(file, done, total)."""
+    if not sys.stderr.isatty():
+        yield lambda file, done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
+    with Progress(
+        *columns, TransferSpeedColumn(), console=Console(stderr=True), transient=True
+    ) as progress:
+        task = progress.add_task(what, total=None)
+
+        def report(file: str, done: int, total: int) -> None:
+            progress.update(task, description=f"{what} {file}", completed=done, total=total)
+
+        yield report

@@ -27,8 +27,10 @@ __all__ = [
     "Level",
     "Prediction",
     "Schedule",
+    "Shift",
     "Spacing",
     "alpha_bars",
+    "distilled_levels",
     "flow_levels",
     "geometric_levels",
     "karras_levels",
@@ -164,6 +166,21 @@ def vp_levels(
     return [*(vp_level(float(table[i])) for i in chosen), CLEAN]
 
 
+def distilled_levels(table: Tensor, steps: int, origin: int, strength: float = 1.0) -> list[Level]:
+    """steps + 1 levels of a latent consistency model, the last CLEAN.
+
+    It was distilled at `origin` timesteps (Luo et al. 2023, section 4.3), evenly spread up to the
+    noisiest; of the share `strength` of them, the cleaner ones, every so manieth is taken.
+    """
+    total = len(table)
+    known = max(1, math.floor(min(origin, total) * strength))
+    if not 1 <= steps <= known:
+        raise BadInput(f"{steps} steps: the model knows {known} levels here, give 1 to {known}")
+    places = known - np.floor(np.linspace(0, known, steps, endpoint=False)).astype(int)
+    chosen = places * (total // min(origin, total)) - 1
+    return [*(vp_level(float(table[i])) for i in chosen), CLEAN]
+
+
 def karras_levels(
     steps: int,
     sigma_min: float,
@@ -197,16 +214,44 @@ def geometric_levels(steps: int, sigma_min: float, sigma_max: float) -> list[Lev
     return [*(Level(1.0, float(sigma)) for sigma in ratios), CLEAN]
 
 
-def flow_levels(steps: int, shift: float = 1.0) -> list[Level]:
-    """steps + 1 flow levels (1−t, t) from pure noise to CLEAN; shift > 1 dwells on the noise.
+def flow_levels(steps: int, shift: float = 1.0, start: float = 1.0) -> list[Level]:
+    """steps + 1 flow levels (1−t, t) from `start`, 1 is pure noise, to CLEAN, evenly in time before
+    it is shifted; shift > 1 dwells on the noise.
 
     t' = s·t / (1 + (s−1)·t): Esser et al. 2024, "Scaling rectified flow transformers", eq. 23.
     """
     if steps < 1 or not 0 < shift < math.inf:
         raise BadInput(f"{steps} steps with shift {shift}: give at least 1 and a shift above 0")
-    times = [1 - i / steps for i in range(steps + 1)]
+    times = [start * (1 - i / steps) for i in range(steps + 1)]
     shifted = [shift * t / (1 + (shift - 1) * t) for t in times]
     return [Level(1 - t, t) for t in shifted]
+
+
+class Shift(NamedTuple):
+    """A flow model's shift, which may grow with the picture (Esser et al. 2024, §5.3.2: what the
+    same noise leaves to be seen is more the more pixels there are).
+
+    low, high:   at `few` and at `many` tokens; from there on in the same way, or one shift for all
+    pixels:      of a token's side
+    geometric:   ln shift is a straight line over the tokens, as in Flux; else the shift itself
+    """
+
+    low: float = 1.0
+    high: float = 1.0
+    few: int = 256
+    many: int = 4096
+    pixels: int = 16
+    geometric: bool = True
+
+    def at(self, width: int, height: int) -> float:
+        """Of a picture of this size in pixels."""
+        if self.low == self.high:
+            return self.low
+        tokens = math.ceil(width / self.pixels) * math.ceil(height / self.pixels)
+        share = (tokens - self.few) / (self.many - self.few)
+        if self.geometric:
+            return self.low * (self.high / self.low) ** share
+        return self.low + (self.high - self.low) * share
 
 
 def level_at(table: Tensor, timestep: float) -> Level:

@@ -317,8 +317,8 @@ print(took)
 
 def test_the_public_names() -> None:
     assert limner.__all__ == [
-        "BadInput", "LimnerError", "Picture", "adapt", "arithmetic", "classify", "describe",
-        "edit", "explain", "generate", "grid", "guide", "inpaint", "interpolate", "invert",
+        "BadInput", "Control", "LimnerError", "Picture", "adapt", "arithmetic", "classify",
+        "describe", "edit", "explain", "generate", "grid", "guide", "inpaint", "interpolate", "invert",
         "layout", "load", "map", "mix", "modifiers", "open_clip", "open_model", "outpaint",
         "paint", "rank", "replay", "restyle", "sample", "textdiff", "unclip", "upscale", "vary",
     ]  # fmt: skip

@@ -16,6 +16,7 @@ from limner.levels import (
     CLEAN,
     SCHEDULES,
     Level,
+    Shift,
     alpha_bars,
     flow_levels,
     karras_levels,
@@ -168,3 +169,20 @@ def test_beyond_the_table_is_its_end():
 def test_bad_input_says_what_to_give(call, match):
     with pytest.raises(BadInput, match=match):
         call()
+
+
+@pytest.mark.parametrize("kind", ["exponential", "linear"])
+@pytest.mark.parametrize("size", [(512, 768), (1024, 1024), (130, 90)])
+def test_a_shift_grows_with_the_picture_as_diffusers_scheduler_has_it(
+    kind: str, size: tuple[int, int]
+) -> None:
+    from diffusers.pipelines.flux.pipeline_flux import calculate_shift
+
+    theirs = FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True, time_shift_type=kind)
+    tokens = -(-size[0] // 16) * -(-size[1] // 16)
+    theirs.set_timesteps(sigmas=[1 - i / 7 for i in range(7)], mu=calculate_shift(tokens))
+    ends = (math.exp(0.5), math.exp(1.15)) if kind == "exponential" else (0.5, 1.15)
+    shift = Shift(*ends, geometric=kind == "exponential")
+    mine = [level.sigma for level in flow_levels(7, shift.at(*size))]
+    assert mine == pytest.approx(theirs.sigmas.tolist(), abs=1e-6)
+    assert Shift(3.0, 3.0).at(*size) == 3.0

@@ -27,6 +27,8 @@ class Network:
                  timesteps (b,) float32 and the result (b, c, h, w); for a function see `Plain`
     prediction:  epsilon, v_prediction, sample or flow (see limner.levels.Prediction)
     alpha_bars:  the table (T,) it was trained on; None for flow, whose timesteps are 1000 · t
+    guidance:    the guidance scale that a module is told which was distilled from guidance, as
+                 `guidance=`: it takes the place of asking twice; or None
     beside:      (1 or b, e, h, w), e further channels that the module is shown below x's, as they
                  are at any level: a mask, a masked latent, a small picture enlarged; or None
 
@@ -39,6 +41,7 @@ class Network:
     prediction: str
     alpha_bars: Tensor | None = None
     beside: Tensor | None = None
+    guidance: float | None = None
 
     def __post_init__(self) -> None:
         if self.prediction not in PREDICTIONS:
@@ -80,7 +83,8 @@ class Network:
             # Guidance asks of the whole batch again and again, so its pictures repeat in turn.
             often = x.shape[0] // self.beside.shape[0]
             shown = torch.cat([shown, self.beside.to(shown).repeat(often, 1, 1, 1)], 1)
-        said = self.module(shown, timesteps, encoder_hidden_states=condition).sample
+        told = {} if self.guidance is None else {"guidance": self.guidance}
+        said = self.module(shown, timesteps, encoder_hidden_states=condition, **told).sample
         return said.to(x.dtype)
 
 

@@ -25,19 +25,24 @@ _SLACK = 1e-5  # by which rounding may miss a bound
 
 
 def biggan(
-    model: BigGAN, size: tuple[int, int] | None = None, kind: str = "sigmoid"
+    model: BigGAN,
+    size: tuple[int, int] | None = None,
+    kind: str = "sigmoid",
+    *,
+    truncation: float = 1.0,
 ) -> _Conditioned:
     """The generator of a BigGAN's pictures; size (width, height) is its own, or None.
 
-    kind:  how logits say the classes: sigmoid, each by itself, as Big Sleep has it; or softmax,
-           shares of one, as the net was trained
+    kind:        how logits say the classes: sigmoid, each by itself, as Big Sleep has it; or
+                 softmax, shares of one, as the net was trained
+    truncation:  how far noise goes, above 0 to 1, the net's whole range; less: safer, more alike
     """
     if kind not in KINDS:
         raise BadInput(f"kind {kind!r}: give {' or '.join(KINDS)}")
     side = model.size
     if size is not None and checked(size) != (side, side):
         raise BadInput(f"size {size}: the model {model.name!r} paints {side}x{side} pixels")
-    return _Conditioned(model, kind)
+    return _Conditioned(model.truncated(truncation), kind)
 
 
 class _Conditioned:
@@ -52,7 +57,7 @@ class _Conditioned:
     def start(self, noise: Noise) -> Latent:
         """Standard normal noise, no class more than another."""
         layers, classes = self.model.layers, len(self.model.classes)
-        drawn = noise.normal((layers, self.model.noise), purpose="noise")
+        drawn = noise.normal((layers, self.model.noise), purpose="noise") * self.model.truncation
         logits = _MEAN + _DEVIATION * noise.normal((layers, classes), purpose="logits")
         return self.constrain({"noise": drawn, "logits": logits})
 
@@ -65,15 +70,17 @@ class _Conditioned:
 
     def constrain(self, latent: Latent) -> Latent:
         """Noise that the net knows: each number within two deviations, and no layer's root mean
-        square more than two deviations above that of a sample; logits from -10 to 10.
+        square more than two deviations above that of a sample, both times the truncation; logits
+        from -10 to 10.
 
         Big Sleep leads moments (mean, deviation, skew, kurtosis) and classes by losses on the
         latent, which no judge sees here: bounds hold the first two, and less strictly; softmax
         has few classes at once by itself.
         """
-        noise = latent["noise"].clamp(-_FURTHEST, _FURTHEST)
+        furthest = _FURTHEST * self.model.truncation
+        noise = latent["noise"].clamp(-furthest, furthest)
         # the root mean square of n normal numbers: about 1, with a deviation of 1/√(2n)
-        most = 1 + 2 / (2 * self.model.noise) ** 0.5
+        most = (1 + 2 / (2 * self.model.noise) ** 0.5) * self.model.truncation
         root = noise.square().mean(2, keepdim=True).sqrt()
         noise = torch.where(root > most * (1 + _SLACK), noise * (most / root), noise)
         return {"noise": noise, "logits": latent["logits"].clamp(-_SHARPEST, _SHARPEST)}

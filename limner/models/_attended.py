@@ -18,6 +18,8 @@ from torch.nn import functional
 
 from limner.errors import BadInput
 from limner.models._attention import CrossAttention, Transformer
+from limner.models._flow_transformer import FluxNetwork, SD3Network
+from limner.models._joint_attention import joint_hooks
 from limner.models._unet import UNet
 
 __all__ = ["Recorder", "recorded"]
@@ -71,13 +73,16 @@ class Recorder:
         """A transformer over a feature map (…, c, h, w)."""
         self._inner = (x.shape[-2], x.shape[-1])
 
-    def look(self, queries: Tensor, keys: Tensor, scale: float) -> None:
-        """Queries (k·b, heads, h·w, c) over keys (k·b or one for all, heads, n, c)."""
+    def look(self, queries: Tensor, keys: Tensor, scale: float, tokens: int | None = None) -> None:
+        """Queries (k·b, heads, h·w, c) over keys (k·b or one for all, heads, n, c), of which the
+        first `tokens` are the text's; all when not given."""
         for prompt, rows in enumerate(self._rows):
             if rows is None:
                 continue
-            weights = queries[rows].float() @ keys[rows].float().transpose(2, 3) * scale
-            small = weights.softmax(3).mean(1).transpose(1, 2).unflatten(2, self._inner)
+            heads = zip(queries[rows].float().unbind(1), keys[rows].float().unbind(1))
+            # One head after the other: where pixels look at pixels, too, all are much memory.
+            each = [(q @ k.mT * scale).softmax(2)[:, :, :tokens] for q, k in heads]
+            small = torch.stack(each).mean(0).transpose(1, 2).unflatten(2, self._inner)
             large = functional.interpolate(small, self._size, mode="bicubic").clamp(min=0).cpu()
             if self._layer not in self._sums:
                 shape = (len(self.texts), *large.shape)
@@ -93,12 +98,20 @@ def recorded(unet: nn.Module, texts: Sequence[Tensor], pictures: int) -> Iterato
     Raises BadInput for a network whose cross-attention cannot be read.
     """
     recorder = Recorder(texts, pictures)
-    hooks = list(_own(unet, recorder) if isinstance(unet, UNet) else _library(unet, recorder))
+    hooks = list(_hooks(unet, recorder))
     try:
         yield recorder
     finally:
         for hook in hooks:
             hook.remove()
+
+
+def _hooks(unet: nn.Module, recorder: Recorder) -> Iterator[Any]:
+    if isinstance(unet, (SD3Network, FluxNetwork)):
+        yield unet.register_forward_pre_hook(_beginning(recorder), with_kwargs=True)
+        yield from joint_hooks(unet, recorder)
+    else:
+        yield from _own(unet, recorder) if isinstance(unet, UNet) else _library(unet, recorder)
 
 
 def _own(unet: UNet, recorder: Recorder) -> Iterator[Any]:

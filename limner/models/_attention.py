@@ -87,11 +87,12 @@ class TransformerBlock(nn.Module):
 class Transformer(nn.Module):
     """Transformer blocks over the pixels of a feature map, which the text informs."""
 
-    def __init__(self, width: int, heads: int, context: int, config: dict[str, Any]) -> None:
+    def __init__(
+        self, width: int, heads: int, context: int, config: dict[str, Any], depth: int = 1
+    ) -> None:
         super().__init__()
         self.norm = GroupNorm(config.get("norm_num_groups", 32), width, 1e-6)
         self.proj_in = Linear(width, width)  # in some checkpoints convolutions of 1×1
-        depth = config.get("transformer_layers_per_block", 1)
         blocks = [TransformerBlock(width, heads, context) for _ in range(depth)]
         self.transformer_blocks = nn.ModuleList(blocks)
         self.proj_out = Linear(width, width)

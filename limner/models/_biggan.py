@@ -7,16 +7,30 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
+from torch import Tensor
+
 from limner.errors import BadInput
 from limner.models import _folder
 from limner.nets.biggan import Discriminator, Generator, Shape
 
-__all__ = ["CONFIG", "DISCRIMINATOR", "GENERATOR", "Read", "read", "write"]
+__all__ = [
+    "CONFIG",
+    "DISCRIMINATOR",
+    "GENERATOR",
+    "STATISTICS",
+    "Read",
+    "read",
+    "shape",
+    "statistics",
+    "write",
+]
 
-CONFIG, GENERATOR, DISCRIMINATOR = (
+CONFIG, GENERATOR, DISCRIMINATOR, STATISTICS = (
     "config.json",
     "generator.safetensors",
     "discriminator.safetensors",
+    "statistics.safetensors",
 )
 _KIND = "biggan"
 
@@ -30,22 +44,49 @@ class Read(NamedTuple):
 
 
 def write(
-    folder: Path, classes: list[str], generator: Generator, discriminator: Discriminator
+    folder: Path,
+    classes: list[str],
+    generator: Generator,
+    discriminator: Discriminator | None,
+    tables: dict[str, Tensor] | None = None,
 ) -> None:
-    """Save both, float32."""
+    """Save both, float32; a discriminator need not be there.
+
+    tables:  the norms' statistics (n, c) for truncations 0, 1/(n−1) … 1, by the generator's names
+    """
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True)
-    for file, network in ((GENERATOR, generator), (DISCRIMINATOR, discriminator)):
+    networks: dict[str, Generator | Discriminator] = {GENERATOR: generator}
+    if discriminator is not None:
+        networks[DISCRIMINATOR] = discriminator
+    config: dict[str, Any] = {"model_type": _KIND, "classes": classes}
+    for file, network in networks.items():
         state = {name: weight.contiguous() for name, weight in network.state_dict().items()}
         save_file(state, folder / file, metadata={"format": "pt"})
-    config = {
-        "model_type": _KIND,
-        "classes": classes,
-        "generator": asdict(generator.shape),
-        "discriminator": asdict(discriminator.shape),
-    }
+        config[Path(file).stem] = asdict(network.shape)
+    if tables:
+        rows = {name: table.contiguous() for name, table in tables.items()}
+        save_file(rows, folder / STATISTICS, metadata={"format": "pt"})
     (folder / CONFIG).write_text(json.dumps(config, indent=1))
+
+
+def statistics(folder: Path, generator: Generator, truncation: float) -> dict[str, Tensor]:
+    """The norms' means and variances for a truncation in 0 to 1, between tables' rows linearly;
+    empty for a folder that has none but the generator's own."""
+    if not (folder / STATISTICS).is_file():
+        return {}
+    tables, own = _folder.tensors([folder / STATISTICS]), generator.state_dict()
+    wanted = {n for n in own if n.endswith(("running_mean", "running_var"))}
+    if set(tables) != wanted or any(t.shape[1:] != own[n].shape for n, t in tables.items()):
+        raise BadInput(f"the {STATISTICS} in {str(folder)!r} is not its generator's: convert again")
+    found = {}
+    for name, table in tables.items():
+        place = truncation * (len(table) - 1)
+        low = min(round(place) if abs(place - round(place)) < 1e-6 else int(place), len(table) - 1)
+        high, part = min(low + 1, len(table) - 1), max(place - low, 0.0)
+        found[name] = torch.lerp(table[low].float(), table[high].float(), part)
+    return found
 
 
 def read(folder: Path) -> Read:
@@ -74,6 +115,15 @@ def read(folder: Path) -> Read:
         folder,
     )
     return Read(names, painter, judge)
+
+
+def shape(folder: Path) -> Shape:
+    """The generator's, from the config alone. Raises BadInput where it says none."""
+    said = _said(_folder.read_json(folder / CONFIG), "generator", folder)
+    try:
+        return _shape(said)
+    except (KeyError, TypeError):
+        raise BadInput(f"the config in {str(folder)!r} is not usable: convert it again") from None
 
 
 def _said(config: dict[str, Any], part: str, folder: Path) -> dict[str, Any]:

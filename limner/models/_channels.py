@@ -10,7 +10,7 @@ from torch import Tensor
 
 from limner.models.clip import Clip
 from limner.models.stylegan import StyleGAN
-from limner.nets.stylegan import Shape
+from limner.nets import stylegan, stylegan3
 from limner.noise import Noise
 
 __all__ = ["changes", "channels", "deviations", "samples"]
@@ -22,11 +22,10 @@ _AT_ONCE = 2_000  # of them
 _NEAR = 1e-3  # embeddings apart by less count as not apart, as for the judge `direction`
 
 
-def channels(shape: Shape) -> Tensor:
+def channels(shape: stylegan.Shape | stylegan3.Shape) -> Tensor:
     """Which numbers of a style (b, Σ style_widths) scale a convolution's maps, (n,) in order; the
     others make colours of them, and the paper leaves those out."""
-    kinds = [True, False, *[True, True, False] * (len(shape.channels) - 1)]
-    each = [torch.full((n,), kind) for n, kind in zip(shape.style_widths, kinds)]
+    each = [torch.full((n,), scales) for n, scales in zip(shape.style_widths, shape.scales)]
     return torch.cat(each).nonzero()[:, 0]
 
 

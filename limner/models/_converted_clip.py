@@ -1,7 +1,9 @@
-"""CLIP by OpenAI's names (github.com/openai/CLIP) → transformers' CLIPModel in a folder.
+"""CLIP by OpenAI's names (github.com/openai/CLIP) → a folder: of a ViT transformers' CLIPModel, of
+a ResNet, which transformers lacks, open_clip's layout; and open_clip's own pickled files.
 
-Everything but the heads' number is read off the tensors' shapes; a head has 64 channels. What
-OpenAI published runs with QuickGELU.
+Everything of OpenAI's but the heads' number is read off the tensors' shapes; a head has 64
+channels. What OpenAI published runs with QuickGELU, most of open_clip's with GELU: nothing in the
+tensors tells, so that a file without OpenAI's sizes must have open_clip's config beside it.
 """
 
 from __future__ import annotations
@@ -12,64 +14,115 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from limner.errors import BadInput
+from limner.models import _folder
+from limner.models._open_clip_names import SIZES, renamed
+from limner.models._sight import MEAN, STD
 from limner.models._tokenizer import clip_tokenizer
+from limner.models.open_clip import CONFIG, OWN_WORDS, WEIGHTS, open_parts
 
 __all__ = ["write"]
 
 _HEAD = 64
-_MEAN, _STD = [0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711]
-_OWN_WORDS = 49408  # of the vocabulary that comes with limner
+_REDUCED = 32  # pixels of the picture along one cell of a ResNet's last map
 _TOKENIZER = (
     "tokenizer.json", "vocab.json", "merges.txt", "tokenizer_config.json",
     "special_tokens_map.json",
 )  # fmt: skip
-_RULES = (
-    (r"^visual\.transformer\.resblocks\.", "vision_model.encoder.layers."),
-    (r"^transformer\.resblocks\.", "text_model.encoder.layers."),
-    (r"\.ln_([12])\.", r".layer_norm\1."),
-    (r"\.attn\.out_proj\.", ".self_attn.out_proj."),
-    (r"\.mlp\.c_fc\.", ".mlp.fc1."),
-    (r"\.mlp\.c_proj\.", ".mlp.fc2."),
-    (r"^visual\.conv1\.weight$", "vision_model.embeddings.patch_embedding.weight"),
-    (r"^visual\.class_embedding$", "vision_model.embeddings.class_embedding"),
-    (r"^visual\.positional_embedding$", "vision_model.embeddings.position_embedding.weight"),
-    (r"^visual\.ln_pre\.", "vision_model.pre_layrnorm."),  # so spelt in transformers
-    (r"^visual\.ln_post\.", "vision_model.post_layernorm."),
-    (r"^visual\.proj$", "visual_projection.weight"),
-    (r"^token_embedding\.", "text_model.embeddings.token_embedding."),
-    (r"^positional_embedding$", "text_model.embeddings.position_embedding.weight"),
-    (r"^ln_final\.", "text_model.final_layer_norm."),
-    (r"^text_projection$", "text_projection.weight"),
-)
 
 
-def write(state: dict[str, Tensor], folder: Path, tokenizer: Path | None) -> None:
-    """The folder, float32. Raises BadInput for other CLIPs than those with a ViT."""
+def write(
+    state: dict[str, Tensor], folder: Path, tokenizer: Path | None, config: Path | None = None
+) -> None:
+    """The folder, float32. `config` is where open_clip's would lie.
+
+    Raises BadInput where the tensors are not a CLIP's, or do not tell which activation they had.
+    """
+    try:
+        if config is not None and config.is_file():
+            said = _folder.read_json(config)
+            words = said["model_cfg"]["text_cfg"].get("vocab_size", OWN_WORDS)
+        elif not any(size in state for size in SIZES):
+            raise BadInput(
+                "it does not tell OpenAI's (QuickGELU) from open_clip's (most often GELU): put "
+                f"its {CONFIG} beside it"
+            )
+        elif "visual.proj" in state:
+            _write_transformers(state, folder, tokenizer)
+            return
+        else:
+            said, words = _open_clip_config(state), len(state["token_embedding.weight"])
+    except (KeyError, IndexError, ValueError, TypeError, AttributeError):
+        raise BadInput("its tensors or config are not those of a CLIP") from None
+    _write_open_clip(state, folder, said)
+    if words != OWN_WORDS:
+        length = len(state["positional_embedding"])
+        _tokenizer(folder, tokenizer, {"vocab_size": words, "max_position_embeddings": length})
+    open_parts(folder)  # raises BadInput where config and tensors do not fit
+
+
+def _write_transformers(state: dict[str, Tensor], folder: Path, tokenizer: Path | None) -> None:
     from safetensors.torch import save_file
 
-    if "visual.proj" not in state:
-        raise BadInput("its picture tower is a ResNet, which transformers lacks: give one of a ViT")
-    try:
-        config = _config(state)
-    except (KeyError, IndexError, ValueError):
-        raise BadInput("its tensors are not those of a CLIP") from None
+    config = _config(state)
     folder.mkdir()
-    save_file(_renamed(state), folder / "model.safetensors", metadata={"format": "pt"})
+    known = ("vision_model.", "text_model.", "visual_projection.", "text_projection.")
+    kept = {
+        name: tensor.float().contiguous()
+        for name, tensor in renamed(state).items()
+        if name.startswith(known) or name == "logit_scale"
+    }
+    save_file(kept, folder / "model.safetensors", metadata={"format": "pt"})
     seen = {
         "image_processor_type": "CLIPImageProcessor",
         "size": {"shortest_edge": config["vision_config"]["image_size"]},
         "crop_size": config["vision_config"]["image_size"],
-        "image_mean": _MEAN,
-        "image_std": _STD,
+        "image_mean": MEAN,
+        "image_std": STD,
         "resample": 3,
     }
     (folder / "config.json").write_text(json.dumps(config, indent=1))
     (folder / "preprocessor_config.json").write_text(json.dumps(seen, indent=1))
     _tokenizer(folder, tokenizer, config["text_config"])
+
+
+def _write_open_clip(state: dict[str, Tensor], folder: Path, said: dict[str, Any]) -> None:
+    from safetensors.torch import save_file
+
+    folder.mkdir()
+    kept = {name: value.float().contiguous() for name, value in state.items() if name not in SIZES}
+    save_file(kept, folder / WEIGHTS, metadata={"format": "pt"})
+    (folder / CONFIG).write_text(json.dumps(said, indent=1))
+
+
+def _open_clip_config(state: dict[str, Tensor]) -> dict[str, Any]:
+    """Of OpenAI's ResNets."""
+    words, width = state["token_embedding.weight"].shape
+    cells = len(state["visual.attnpool.positional_embedding"]) - 1
+    vision = {
+        "image_size": round(cells**0.5) * _REDUCED,
+        "layers": [_blocks(state, rf"visual\.layer{stage}\.") for stage in (1, 2, 3, 4)],
+        "width": len(state["visual.layer1.0.conv1.weight"]),
+        "patch_size": None,
+    }
+    text = {
+        "context_length": len(state["positional_embedding"]),
+        "vocab_size": words,
+        "width": width,
+        "heads": max(width // _HEAD, 1),
+        "layers": _blocks(state, r"transformer\.resblocks\."),
+    }
+    shared = state["text_projection"].shape[1]
+    model = {"embed_dim": shared, "quick_gelu": True, "vision_cfg": vision, "text_cfg": text}
+    seen = {"mean": MEAN, "std": STD, "interpolation": "bicubic", "resize_mode": "shortest"}
+    return {"model_cfg": model, "preprocess_cfg": seen}
+
+
+def _blocks(state: dict[str, Tensor], pattern: str) -> int:
+    """How many numbers follow the pattern."""
+    return len({found[1] for name in state if (found := re.match(pattern + r"(\d+)\.", name))})
 
 
 def _config(state: dict[str, Tensor]) -> dict[str, Any]:
@@ -79,12 +132,10 @@ def _config(state: dict[str, Tensor]) -> dict[str, Any]:
     shared = state["text_projection"].shape[1]
 
     def tower(prefix: str, channels: int) -> dict[str, Any]:
-        pattern = re.compile(re.escape(prefix) + r"transformer\.resblocks\.(\d+)\.")
-        layers = {found[1] for name in state if (found := pattern.match(name))}
         return {
             "hidden_size": channels,
             "intermediate_size": state[f"{prefix}transformer.resblocks.0.mlp.c_fc.weight"].shape[0],
-            "num_hidden_layers": len(layers),
+            "num_hidden_layers": _blocks(state, re.escape(prefix) + r"transformer\.resblocks\."),
             "num_attention_heads": max(channels // _HEAD, 1),
             "hidden_act": "quick_gelu",
             "projection_dim": shared,
@@ -108,24 +159,6 @@ def _config(state: dict[str, Tensor]) -> dict[str, Any]:
     }
 
 
-def _renamed(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """transformers' names; projections the other way round, queries, keys and values apart."""
-    out: dict[str, Tensor] = {}
-    for name, tensor in state.items():
-        new = name
-        for old, ours in _RULES:
-            new = re.sub(old, ours, new)
-        joined = re.fullmatch(r"(.+)\.attn\.in_proj_(weight|bias)", new)
-        value = tensor.float()
-        if joined:
-            for each, part in zip("qkv", torch.chunk(value, 3)):
-                out[f"{joined[1]}.self_attn.{each}_proj.{joined[2]}"] = part.clone()
-        elif new != name or name == "logit_scale":  # others are sizes, which the config says
-            turned = name in ("visual.proj", "text_projection")
-            out[new] = (value.T if turned else value).clone(memory_format=torch.contiguous_format)
-    return out
-
-
 def _tokenizer(folder: Path, given: Path | None, text: dict[str, Any]) -> None:
     """CLIP's own, or a copy of the one given."""
     if given is not None:
@@ -135,9 +168,9 @@ def _tokenizer(folder: Path, given: Path | None, text: dict[str, Any]) -> None:
         for file in files:
             shutil.copyfile(file, folder / file.name)
         return
-    if text["vocab_size"] != _OWN_WORDS:
+    if text["vocab_size"] != OWN_WORDS:
         raise BadInput(
-            f"it knows {text['vocab_size']} tokens, CLIP's own tokenizer {_OWN_WORDS}: name the "
+            f"it knows {text['vocab_size']} tokens, CLIP's own tokenizer {OWN_WORDS}: name the "
             "folder of its tokenizer with --tokenizer"
         )
     length = text["max_position_embeddings"]

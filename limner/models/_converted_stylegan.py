@@ -14,9 +14,10 @@ from torch import Tensor
 
 from limner.errors import BadInput
 from limner.models import _stylegan
+from limner.nets import stylegan3
 from limner.nets.stylegan import Generator, Shape
 
-__all__ = ["write"]
+__all__ = ["measure", "write"]
 
 _MEASURED, _AT_ONCE = 10_000, 1_000  # z, as where limner trains
 _LAYER = {
@@ -42,7 +43,7 @@ def write(state: dict[str, Tensor], folder: Path) -> None:
         if given is None or given.numel() != tensor.numel():
             raise BadInput(f"its generator lacks {name!r}, or has it in another size")
     network.load_state_dict({n: named[n].float().reshape(t.shape) for n, t in wanted.items()})
-    _measure(network, state.get("latent_avg"))
+    measure(network, state.get("latent_avg"))
     _stylegan.write(folder, network, None)
 
 
@@ -80,7 +81,7 @@ def _name(name: str) -> str:
 
 
 @torch.no_grad()
-def _measure(network: Generator, mean: Tensor | None) -> None:
+def measure(network: Generator | stylegan3.Generator, mean: Tensor | None) -> None:
     """Where w lies: the mean that the file says, the spread from z of a fixed seed."""
     source = torch.Generator().manual_seed(0)
     z = torch.randn(_MEASURED, network.shape.width, generator=source)

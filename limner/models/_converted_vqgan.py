@@ -1,5 +1,9 @@
 """VQGAN by taming-transformers' names (Esser et al. 2021) → diffusers' VQModel in a folder.
 
+One with Gumbel quantisation becomes the class GumbelVQ: the same, and `quantize.proj`, which says a
+logit for each code. A VQModel takes the nearest row of the table that it decodes, too; folded into
+`quant_conv`, the projection would give it logits, which are no place near any code.
+
 Its .yaml is read as data, without anchors and tags; the class that it names is looked up in a list
 and never imported. The losses' networks (`loss.*`) are left out.
 """
@@ -18,7 +22,8 @@ from limner.models import _autoencoder, _folder
 
 __all__ = ["read_yaml", "write"]
 
-_TARGET = "taming.models.vqgan.VQModel"
+_TARGETS = {f"taming.models.vqgan.{name}": name for name in ("VQModel", "GumbelVQ")}
+_PROJ = "quantize.proj."
 _KEPT = ("encoder.", "decoder.", "quant_conv.", "post_quant_conv.", "quantize.")
 _LARGEST, _DEEPEST = 32_768, 20  # characters and levels of a .yaml; taming's have 2,000 and 5
 _RULES = (
@@ -33,6 +38,7 @@ _RULES = (
     (r"(attentions\.\d+)\.proj_out\.", r"\1.to_out.0."),
     (r"\.norm_out\.", ".conv_norm_out."),
     (r"\.nin_shortcut\.", ".conv_shortcut."),
+    (r"^quantize\.embed\.", "quantize.embedding."),
 )
 
 
@@ -48,11 +54,25 @@ def write(state: dict[str, Tensor], folder: Path, config: Path) -> None:
         if name.startswith(_KEPT)
     }
     named = _autoencoder.renamed(named)  # attention's matrices were 1×1 convolutions
-    _folder.assembled(_library, said, named, config)  # says what does not fit
+    _checked(said, named, config)
     folder.mkdir()
     rows = {name: tensor.clone() for name, tensor in named.items()}
     save_file(rows, folder / "diffusion_pytorch_model.safetensors", metadata={"format": "pt"})
     (folder / "config.json").write_text(json.dumps(said, indent=1))
+
+
+def _checked(said: dict[str, Any], named: dict[str, Tensor], config: Path) -> None:
+    """Says what does not fit."""
+    plain = {name: tensor for name, tensor in named.items() if not name.startswith(_PROJ)}
+    _folder.assembled(_library, {**said, "_class_name": "VQModel"}, plain, config)
+    if said["_class_name"] == "VQModel":
+        wanted = {}
+    else:
+        codes, width = said["num_vq_embeddings"], said["vq_embed_dim"]
+        wanted = {f"{_PROJ}weight": (codes, width, 1, 1), f"{_PROJ}bias": (codes,)}
+    given = {n: tuple(tensor.shape) for n, tensor in named.items() if n.startswith(_PROJ)}
+    if given != wanted:
+        raise BadInput(f"its {_PROJ}* are {given}: its config expects {wanted}")
 
 
 def _library(config: dict[str, Any]) -> nn.Module:
@@ -76,8 +96,9 @@ def _config(said: dict[str, Any]) -> dict[str, Any]:
     """VQModel's config of a taming one."""
     model = said.get("model", said)
     target = model.get("target") if isinstance(model, dict) else None
-    if target != _TARGET:
-        raise BadInput(f"its .yaml asks for {str(target)[:80]!r}: expected {_TARGET}")
+    if not isinstance(target, str) or target not in _TARGETS:
+        names = " or ".join(_TARGETS)
+        raise BadInput(f"its .yaml asks for {str(target)[:80]!r}: expected {names}")
     values = model.get("params")
     parts = values.get("ddconfig") if isinstance(values, dict) else None
     if not isinstance(values, dict) or not isinstance(parts, dict):
@@ -92,7 +113,7 @@ def _config(said: dict[str, Any]) -> dict[str, Any]:
     downs = ["AttnDownEncoderBlock2D" if s in looks else "DownEncoderBlock2D" for s in sides]
     ups = ["AttnUpDecoderBlock2D" if s in looks else "UpDecoderBlock2D" for s in reversed(sides)]
     return {
-        "_class_name": "VQModel",
+        "_class_name": _TARGETS[target],
         "in_channels": _whole(parts, "in_channels"),
         "out_channels": _whole(parts, "out_ch"),
         "down_block_types": downs,

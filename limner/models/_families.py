@@ -16,8 +16,12 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     "stable diffusion xl": ("model.diffusion_model.", "first_stage_model.", "conditioner."),
     "stable diffusion": ("model.diffusion_model.", "first_stage_model.", "cond_stage_model."),
     "clip": ("visual.", "text_projection", "token_embedding.weight", "logit_scale"),
+    "custom clip": ("visual.", "text.token_embedding.weight", "logit_scale"),  # some of open_clip's
     "transformers clip": ("vision_model.", "text_model.", "logit_scale"),
     "stylegan2": ("g_ema.style.1.weight", "g_ema.to_rgb1.", "g_ema.convs."),
+    "nvidia stylegan2": ("G_ema.mapping.w_avg", "G_ema.synthesis.b4."),
+    "nvidia stylegan3": ("G_ema.mapping.w_avg", "G_ema.synthesis.input.", "G_ema.synthesis.L0_"),
+    "biggan": ("embeddings.weight", "generator.gen_z.", "generator.layers.", "generator.bn."),
     "gumbel vqgan": ("encoder.", "decoder.", "quant_conv.", "quantize.embed.weight"),
     "vqgan": ("encoder.", "decoder.", "quant_conv.", "quantize.embedding.weight"),
     "autoencoder": ("encoder.", "decoder.", "quant_conv."),

@@ -19,6 +19,9 @@ import torch
 from torch import Tensor, nn
 
 from limner.errors import BadInput
+from limner.models._bounds import check_header, json_bytes
+from limner.models._stored import Loading
+from limner.models._stored import now as loading_now
 
 __all__ = [
     "assembled",
@@ -28,6 +31,7 @@ __all__ = [
     "fingerprint",
     "find_folder",
     "header",
+    "is_hub_id",
     "read_json",
     "refuse_pickled",
     "tensors",
@@ -40,16 +44,16 @@ Module = TypeVar("Module", bound=nn.Module)
 PICKLED = (".bin", ".ckpt", ".pt", ".pth", ".pkl", ".pickle")
 _STEMS = ("diffusion_pytorch_model", "model")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
-_LARGEST_JSON = 64_000_000  # characters; a tokenizer.json of a large vocabulary has ten million
 _DEEPEST, _WIDEST = 128, 2_000_000  # layers, and any other number, that a config may ask for
-_LONGEST_HEADER = 16_000_000  # bytes of a safetensors file's
 _LARGE = 2**27  # bytes from which a file's hash is remembered
-_FETCHED = ["*.json", "*.txt", "*.safetensors"]
+_FETCHED = ["*.json", "*.txt", "*.safetensors", "*spiece.model"]
 _NOT_FETCHED = ["*.fp16.*", "*non_ema*", "*ema_only*", "safety_checker/*", "*/openvino*", "*onnx*"]
 
 
 def find_folder(name: str | Path) -> Path:
-    """The folder of a model: a path, or a hub id that is in the cache or can be fetched."""
+    """The folder of a model: a path, a name on the shelf, or a hub id, cached or fetched."""
+    from limner.models._shelf import find
+
     path = Path(name).expanduser()
     try:
         if path.is_dir():
@@ -63,10 +67,18 @@ def find_folder(name: str | Path) -> Path:
             f"{str(name)!r} is a file{hint}: give the folder of a diffusers model, or a "
             "checkpoint that ends with .safetensors"
         )
-    if not isinstance(name, str) or not _HUB_ID.fullmatch(name) or ".." in name:
+    shelved = find(name)
+    if shelved is not None and shelved.is_dir():
+        return shelved
+    if not is_hub_id(name):
         shown = str(name)[:200]
         raise BadInput(f'no model at {shown!r}: give "embedded", a model\'s folder or a hub id')
-    return _from_hub(name)
+    return _from_hub(str(name))
+
+
+def is_hub_id(name: str | Path) -> bool:
+    """Whether a name could be owner/name at the hub."""
+    return isinstance(name, str) and _HUB_ID.fullmatch(name) is not None and ".." not in name
 
 
 def _from_hub(name: str) -> Path:
@@ -97,15 +109,17 @@ def read_json(path: Path, missing: Any = None) -> Any:
     if missing is not None and not path.is_file():
         return missing
     try:
-        if path.stat().st_size > _LARGEST_JSON:
-            raise BadInput(f"{str(path)!r} is too large to be a model's description")
-        said = json.loads(path.read_text("utf-8"))
+        said = json.loads(json_bytes(path).decode("utf-8"), parse_constant=_no_number)
     except (OSError, ValueError, RecursionError) as error:
         reason = getattr(error, "strerror", None) or "it is not JSON"
         raise BadInput(f"cannot read {str(path)!r}: {reason}; is the model complete?") from None
     if not isinstance(said, dict):
         raise BadInput(f"{str(path)!r} holds a {type(said).__name__}: expected a JSON object")
     return said
+
+
+def _no_number(name: str) -> float:
+    raise ValueError(f"{name} is no number of JSON")
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -152,12 +166,17 @@ def weights(folder: Path) -> dict[str, Tensor]:
 
 def tensors(files: Iterable[Path]) -> dict[str, Tensor]:
     """What safetensors files hold, by name. Raises BadInput where one is cut short."""
+    from safetensors import safe_open
     from safetensors.torch import load_file
 
     out: dict[str, Tensor] = {}
+    how = loading_now()
     for file in files:
+        check_header(file)
         try:
-            out.update(load_file(file))
+            with safe_open(file, "np"):  # whether it is one, and whole
+                held = how.stored(file) if how else None
+            out.update(load_file(file) if held is None else held)
         except Exception as error:  # its own error, and torch's at types or sizes that cannot be
             raise BadInput(
                 f"{str(file)!r} is no whole safetensors file ({_line(error)}): fetch it again"
@@ -169,6 +188,7 @@ def header(file: Path) -> dict[str, str]:
     """What a safetensors file says of itself beside its tensors, often nothing."""
     from safetensors import safe_open
 
+    check_header(file)
     try:
         with safe_open(file, "pt") as opened:
             return dict(opened.metadata() or {})
@@ -182,10 +202,7 @@ def described(file: Path) -> Iterator[tuple[str, tuple[str, tuple[int, ...]]]]:
     """Types and shapes of a safetensors file's tensors, from its header. Raises BadInput."""
     from safetensors import SafetensorError, safe_open
 
-    with open(file, "rb") as opened:
-        longest = int.from_bytes(opened.read(8), "little")
-    if longest > _LONGEST_HEADER:
-        raise BadInput(f"{str(file)!r} is no safetensors file: its header is too long")
+    check_header(file)
     try:
         with safe_open(file, "np") as opened:
             for name in opened.keys():  # noqa: SIM118 - it has no other way
@@ -217,20 +234,33 @@ def assembled(
     except Exception as error:  # a config of another make: missing keys, sizes that do not divide …
         raise BadInput(f"the config in {str(where)!r} is not usable ({_line(error)})") from None
     try:
-        network.load_state_dict(_ready(state), strict=True, assign=True)
+        network.load_state_dict(state, strict=True, assign=True)
     except RuntimeError as error:
         lines = [line.strip() for line in str(error).splitlines()[1:]] or [_line(error)]
         raise BadInput(
             f"the weights in {str(where)!r} are not those of its config: {lines[0][:160]}"
         ) from None
+    how = loading_now() or Loading(torch.float32)
+    how.fill(network, state, lambda weight, name, dtype: _ready(weight, name, where, dtype))
     return network.eval().requires_grad_(False)
 
 
-def _ready(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """In float32; convolutions' weights channels-last, as the pictures that they meet are."""
-    floats = {name: tensor.float() for name, tensor in state.items()}
-    order = torch.channels_last
-    return {n: t.contiguous(memory_format=order) if t.ndim == 4 else t for n, t in floats.items()}
+def _ready(weight: Tensor, name: str, where: Path, dtype: torch.dtype) -> Tensor:
+    """In this type; a convolution's channels-last, as the pictures that it meets are, unless it can
+    be left as it is stored.
+
+    Raises BadInput where it holds infinity or what is no number.
+    """
+    out = weight.to(dtype)
+    if out.ndim == 4 and (out is not weight or loading_now() is None):
+        out = out.contiguous(memory_format=torch.channels_last)
+    # a sum is ten times as fast as looking at each; that of finite numbers may be infinite, too
+    if not bool(out.sum().isfinite()) and not bool(out.isfinite().all()):
+        raise BadInput(
+            f"the weights in {str(where)!r} hold infinity or what are no numbers, in {name[:80]!r}:"
+            " the training failed or the file is broken; give another"
+        )
+    return out
 
 
 def check_numbers(config: dict[str, Any], where: Path) -> None:

@@ -3,7 +3,7 @@
 Rombach et al. 2022 (github.com/CompVis/latent-diffusion) number a network's layers through
 (`input_blocks.7.1`), where diffusers counts within a resolution (`down_blocks.2.attentions.0`).
 What a config would say is read off the tensors' shapes; only the number of attention heads is not
-in them: 8 in 1.x, one for each 64 channels in 2.x and in every text encoder.
+in them: 8 in 1.x, one for each 64 channels in 2.x, XL and every text encoder.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from limner.errors import BadInput
 
-__all__ = ["clip_of", "open_clip_of", "unet_of_original", "vae_of_original"]
+__all__ = ["clip_of", "layer_of_original", "open_clip_of", "unet_of_original", "vae_of_original"]
 
 State = dict[str, Tensor]
 _HEAD = 64  # channels of an attention head, where the heads' number is not the same everywhere
@@ -31,6 +31,9 @@ _RESNET = {
 _UNET = {
     "time_embed.0": "time_embedding.linear_1",
     "time_embed.2": "time_embedding.linear_2",
+    "time_embed.cond_proj": "time_embedding.cond_proj",
+    "label_emb.0.0": "add_embedding.linear_1",
+    "label_emb.0.2": "add_embedding.linear_2",
     "input_blocks.0.0": "conv_in",
     "out.0": "conv_norm_out",
     "out.2": "conv_out",
@@ -69,8 +72,12 @@ def unet_of_original(state: State) -> tuple[dict[str, Any], State]:
     firsts = [1 + level * (layers + 1) for level in range(len(downs) + 1)]
     widths = [_size(state, f"input_blocks.{i}.0.out_layers.3.weight", 0) for i in firsts]
     attends = [f"input_blocks.{i}.1.norm.weight" in state for i in firsts]
-    if any("transformer_blocks.1." in name for name in state) or "label_emb.0.0.weight" in state:
-        raise BadInput("its U-Net is one of Stable Diffusion XL, which is not opened from a file")
+    middle = _depth(state, "middle_block.1")
+    depths = [_depth(state, f"input_blocks.{i}.1") or 1 for i in firsts]
+    if attends[-1] and depths[-1] != middle:
+        raise BadInput(
+            f"its U-Net has {depths[-1]} layers in its last level, {middle} in the middle"
+        )
     told = "middle_block.1.transformer_blocks.0.attn2.to_k.weight"
     linear = state[_known(state, "middle_block.1.proj_in.weight")].ndim == 2
     config = dict(
@@ -81,10 +88,20 @@ def unet_of_original(state: State) -> tuple[dict[str, Any], State]:
         cross_attention_dim=_size(state, told, 1),
         use_linear_projection=linear,
         attention_head_dim=[max(width // _HEAD, 1) for width in widths] if linear else 8,
+        transformer_layers_per_block=[*depths[:-1], middle],
         down_block_types=["CrossAttnDownBlock2D" if a else "DownBlock2D" for a in attends],
         up_block_types=["CrossAttnUpBlock2D" if a else "UpBlock2D" for a in attends[::-1]],
     )
+    if "time_embed.cond_proj.weight" in state:
+        config["time_cond_proj_dim"] = _size(state, "time_embed.cond_proj.weight", 1)
+    if "label_emb.0.0.weight" in state:
+        config["addition_embed_type"] = "text_time"
+        config["projection_class_embeddings_input_dim"] = _size(state, "label_emb.0.0.weight", 1)
     return config, {_unet_name(name, layers + 1): value for name, value in state.items()}
+
+
+def _depth(state: State, transformer: str) -> int:
+    return len(_numbers(state, re.escape(transformer) + r"\.transformer_blocks\.(\d+)\."))
 
 
 def _unet_name(name: str, period: int) -> str:
@@ -105,6 +122,22 @@ def _unet_name(name: str, period: int) -> str:
         return f"{block}.upsamplers.0.{rest}"
     kind = "attentions" if found[3] == "1" else "resnets"
     return f"{block}.{kind}.{place % period}.{_resnet(rest)}"
+
+
+def layer_of_original(said: str, layers: int) -> str:
+    """A U-Net's layer by its first name as kohya's scripts write it, with underscores for dots, and
+    by diffusers' name, likewise: input_blocks_4_1_proj_in → down_blocks_1_attentions_0_proj_in.
+
+    layers: of a resolution
+    """
+    known = {old.replace(".", "_"): old for old in (*_UNET, *_RESNET)}
+    place = re.match(r"(?:(input|output)_blocks_(\d+)_(\d)_|(middle_block)_([012])_)", said)
+    name = known.get(said, said)
+    if place:
+        rest = said[place.end() :]
+        numbers = (place[1] + "_blocks", *place.group(2, 3)) if place[1] else place.group(4, 5)
+        name = ".".join([*numbers, known.get(rest, rest)])
+    return _unet_name(name + ".", layers + 1).removesuffix(".").replace(".", "_")
 
 
 def _resnet(rest: str) -> str:
@@ -152,8 +185,9 @@ def clip_of(state: State) -> tuple[dict[str, Any], State]:
     return _text_config(out, "quick_gelu", cut=0), out
 
 
-def open_clip_of(state: State) -> tuple[dict[str, Any], State]:
-    """The text encoder of 2.x, open_clip's: without its last layer, which 2.x does without."""
+def open_clip_of(state: State, cut: int = 1) -> tuple[dict[str, Any], State]:
+    """The text encoder of 2.x, open_clip's: without its last layer, which 2.x does without. XL's is
+    cut by none, and has a projection."""
     out: State = {}
     for name, value in state.items():
         new = _renamed(name, _OPEN_CLIP)
@@ -163,7 +197,9 @@ def open_clip_of(state: State) -> tuple[dict[str, Any], State]:
                 out[f"{joined[1]}.self_attn.{each}_proj.{joined[2]}"] = part.contiguous()
         elif new != name:
             out[new] = value
-    config = _text_config(out, "gelu", cut=1)
+    if not cut:
+        out["text_projection.weight"] = state[_known(state, "text_projection")].T.contiguous()
+    config = _text_config(out, "gelu", cut)
     last = f"encoder.layers.{config['num_hidden_layers']}."
     return config, {name: value for name, value in out.items() if not name.startswith(last)}
 

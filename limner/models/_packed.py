@@ -22,6 +22,7 @@ from torch.nn import functional
 
 from limner.errors import BadInput
 from limner.models import _eight_bits
+from limner.models._stored import Stored
 
 __all__ = ["Conv2d", "GroupNorm", "Linear"]
 
@@ -70,7 +71,13 @@ class _Blocks:
         made_for = (weight.data_ptr(), weight._version, weight.dtype, use)
         if self.weights is None or self.made_for != made_for:
             self.weights, self.made_for = make(weight.detach()), made_for
+            if isinstance(file := getattr(weight, "stored_in", None), Stored):
+                file.give_back(weight)  # nobody needs it twice
         return self.weights
+
+    def forget(self) -> None:
+        """The blocks' memory."""
+        self.weights = self.made_for = None
 
     def __deepcopy__(self, known: dict[int, Any]) -> _Blocks:
         return _Blocks()  # blocks cannot be copied, and a copy's weights may go elsewhere

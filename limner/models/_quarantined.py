@@ -89,7 +89,7 @@ def _asked(file: Path, target: Path | None = None) -> Contents:
     if "refused" in said:
         raise BadInput(
             f"{str(file)!r} is not read: {said['refused']}. Nothing in it was run; "
-            "limner takes tensors and plain values of torch.save only"
+            "limner takes tensors and plain values only"
         )
     return Contents(
         {name: (kind, tuple(shape)) for name, (kind, shape) in said["tensors"].items()},

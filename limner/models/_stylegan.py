@@ -7,22 +7,30 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from limner.errors import BadInput
 from limner.models import _folder
 from limner.nets.stylegan import Discriminator, Generator, Shape
 
-__all__ = ["CONFIG", "DISCRIMINATOR", "GENERATOR", "read", "write"]
+__all__ = ["CONFIG", "DISCRIMINATOR", "GENERATOR", "NOISE", "fixed_noise", "read", "shape", "write"]
 
-CONFIG, GENERATOR, DISCRIMINATOR = (
+CONFIG, GENERATOR, DISCRIMINATOR, NOISE = (
     "config.json",
     "generator.safetensors",
     "discriminator.safetensors",
+    "noise.safetensors",
 )
 _KIND = "stylegan2"
 
 
-def write(folder: Path, generator: Generator, discriminator: Discriminator | None) -> None:
-    """Save both, float32; a discriminator need not be there."""
+def write(
+    folder: Path,
+    generator: Generator,
+    discriminator: Discriminator | None,
+    noise: Tensor | None = None,
+) -> None:
+    """Save both, float32; a discriminator need not be there, nor `noise` (1, n) of its own."""
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True)
@@ -34,7 +42,19 @@ def write(folder: Path, generator: Generator, discriminator: Discriminator | Non
         state = {name: weight.contiguous() for name, weight in network.state_dict().items()}
         save_file(state, folder / file, metadata={"format": "pt"})
         config[Path(file).stem] = asdict(network.shape)
+    if noise is not None:
+        save_file({"noise": noise.contiguous()}, folder / NOISE, metadata={"format": "pt"})
     (folder / CONFIG).write_text(json.dumps(config, indent=1))
+
+
+def fixed_noise(folder: Path, count: int) -> Tensor | None:
+    """The noise that a network was published with, (1, count), or None."""
+    if not (folder / NOISE).is_file():
+        return None
+    noise = _folder.tensors([folder / NOISE]).get("noise")
+    if noise is None or noise.shape != (1, count):
+        raise BadInput(f"the {NOISE} in {str(folder)!r} is not its generator's: convert it again")
+    return noise.float()
 
 
 def read(folder: Path) -> tuple[Generator, Discriminator | None]:
@@ -72,7 +92,17 @@ def _said(config: dict[str, Any], part: str, folder: Path) -> dict[str, Any]:
 
 
 def _shape(said: dict[str, Any]) -> Shape:
-    return Shape(tuple(said["channels"]), said["width"], said["mapping_layers"])
+    sizes = tuple(said["channels"]), said["width"], said["mapping_layers"]
+    return Shape(*sizes, said.get("clamp", 0.0))
+
+
+def shape(folder: Path) -> Shape:
+    """The generator's, from the config alone. Raises BadInput where it says none."""
+    said = _said(_folder.read_json(folder / CONFIG), "generator", folder)
+    try:
+        return _shape(said)
+    except (KeyError, TypeError):
+        raise BadInput(f"the config in {str(folder)!r} is not usable: convert it again") from None
 
 
 def _there(file: Path) -> Path:

@@ -8,25 +8,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from limner.errors import BadInput
+from limner.levels import Shift
 from limner.models._autoencoder import Autoencoder, LibraryCodec
 from limner.models._folder import cache_folder, fingerprint
-from limner.models._tokenizer import Tokenizer
-from limner.models._transformer import TextTower
+from limner.models._taesd import Halves
+from limner.models._text_encoder import MAX_WINDOWS, Speller, TextEncoder, moved
+from limner.models._tiles import tiled
 from limner.models._unet import COMPILER_CACHE, UNet
 from limner.prompt import words
 
-__all__ = ["Adapter", "TextToImage", "moved"]
-
-Network = TypeVar("Network", bound=nn.Module)
-
-# States of a longer prompt are windows side by side; more than these and the rest is cut (and
-# `cut_words` names it): every one makes each step slower, and no model was trained on any but one.
-MAX_WINDOWS = 8
+__all__ = ["MAX_WINDOWS", "Adapter", "TextEncoder", "TextToImage", "moved"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,9 +50,8 @@ class TextToImage:
 
     name: str
     unet: nn.Module  # unet(x, timesteps, encoder_hidden_states=states).sample
-    vae: Autoencoder | LibraryCodec
-    text_encoder: TextTower
-    tokenizer: Tokenizer
+    vae: Autoencoder | LibraryCodec | Halves
+    text_encoder: TextEncoder
     prediction: str  # epsilon, v_prediction, sample or flow
     alpha_bars: Tensor | None  # (T,) float64; None for flow
     scaling_factor: float
@@ -69,11 +65,17 @@ class TextToImage:
     steps: int = 20
     guidance_scale: float = 7.5
     sampler: str = "dpmpp_2m"
+    takes_scale: bool = False  # its U-Net is told the guidance scale, and asked once: `guidance=`
+    origin: int | None = None  # number of steps that it was distilled from, whose levels it knows
     beside: int = 0  # channels that its U-Net sees below the latents', see above
     adapter: Adapter | None = None
+    previewer: Halves | None = None  # what shows pictures on the way: a TAESD; the vae if None
     changed: tuple[Path, ...] = ()  # of its files, those that changed its U-Net's weights: LoRAs
+    shift: Shift = field(default_factory=Shift)  # of a flow model's times, evenly chosen
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     dtype: torch.dtype = torch.float32
+    low_memory: bool = False  # decodes in tiles; its networks may share the memory
+    rounded: bool = False  # its large weights are kept in eight bits
 
     @property
     def conditioned(self) -> str | None:
@@ -95,12 +97,16 @@ class TextToImage:
         device = torch.device(device)
         if (device, dtype) == (self.device, self.dtype):
             return self
+        if self.low_memory or self.rounded:
+            raise BadInput(f"{self.name!r} was opened to stay where it is: open it as it is to be")
         last: TextToImage | None = vars(self).get("_moved")
         if last is not None and (device, dtype) == (last.device, last.dtype):
             return last
-        unet, text = moved(self.unet, device, dtype), moved(self.text_encoder, device, dtype)
+        unet, text = moved(self.unet, device, dtype), self.text_encoder.to(device, dtype)
         vae = moved(self.vae, device, dtype)
         other = replace(self, unet=unet, vae=vae, text_encoder=text, device=device, dtype=dtype)
+        if self.previewer is not None:
+            other = replace(other, previewer=moved(self.previewer, device, dtype))
         vars(other)["fingerprint"] = self.fingerprint
         vars(self)["_moved"] = other
         return other
@@ -121,33 +127,24 @@ class TextToImage:
         unet.compile()
         return replace(self, unet=unet)
 
+    @property
+    def tokenizer(self) -> Speller:
+        """What finds a prompt's words in the attention maps."""
+        return self.text_encoder.tokenizer
+
     @torch.no_grad()
     def encode_text(self, prompts: Sequence[str]) -> Tensor:
-        """Prompts → states (b, n, d).
-
-        A prompt too long for the tokenizer's window goes on in further windows, each with its own
-        start and end; the shorter ones of a batch are given empty windows, so that n is one.
-        """
-        cut = [self.tokenizer.windows(prompt)[:MAX_WINDOWS] for prompt in prompts]
-        count = max(len(windows) for windows in cut)
-        ids = [
-            self.tokenizer.filled(window)
-            for windows in cut
-            for window in [*windows, *[[]] * (count - len(windows))]
-        ]
-        states = self.text_encoder(torch.tensor(ids, device=self.device))
-        return states.unflatten(0, (len(prompts), count)).flatten(1, 2)
+        """Prompts → what the network is asked under, (b, n, d): see `TextEncoder`."""
+        return self.text_encoder.encode(prompts)
 
     @torch.no_grad()
     def embed_phrases(self, phrases: Sequence[str]) -> Tensor:
-        """Short texts → the text encoder's last state at their ends, (b, d): of a long one its
-        first window alone."""
-        return self.text_encoder.pooled(self.tokenizer.batch(phrases).to(self.device))
+        """Short texts → one vector each, (b, d): of a long one its first window alone."""
+        return self.text_encoder.pooled(phrases)
 
     def cut_words(self, prompt: str) -> list[str]:
-        """The words that `encode_text` leaves out, where a prompt is longer than 8 windows."""
-        left = self.tokenizer.windows(prompt)[MAX_WINDOWS:]
-        return self.tokenizer.text([i for window in left for i in window]).split()
+        """The words that `encode_text` leaves out of a prompt that is too long."""
+        return self.text_encoder.cut_words(prompt)
 
     def unseen_words(self, prompt: str) -> list[str]:
         """The words that were in no caption of its training, in order; [] where that is unknown."""
@@ -158,8 +155,17 @@ class TextToImage:
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
         """Latents (b, c, h, w) → pictures (b, 3, h·f, w·f) in [0, 1], float32."""
-        plain = latents / self.scaling_factor + self.shift_factor
-        pictures = self.vae.decode(plain.to(self.device, self.dtype))
+        plain = (latents / self.scaling_factor + self.shift_factor).to(self.device, self.dtype)
+        pictures = tiled(self.vae.decode, plain) if self.low_memory else self.vae.decode(plain)
+        return pictures.float().div(2).add(0.5).clamp(0, 1)
+
+    @torch.no_grad()
+    def preview(self, latents: Tensor) -> Tensor:
+        """What `decode` would give, or nearly so and sooner where there is a previewer."""
+        if self.previewer is None:
+            return self.decode(latents)
+        plain, decode = latents.to(self.device, self.dtype), self.previewer.decode
+        pictures = tiled(decode, plain) if self.low_memory else decode(plain)
         return pictures.float().div(2).add(0.5).clamp(0, 1)
 
     @torch.no_grad()
@@ -167,9 +173,3 @@ class TextToImage:
         """Pictures (b, 3, h, w) in [0, 1] → the latents' mean (b, c, h/f, w/f), float32, scaled."""
         mean = self.vae.encode(pictures.to(self.device, self.dtype) * 2 - 1).float()
         return (mean - self.shift_factor) * self.scaling_factor
-
-
-def moved(network: Network, device: torch.device, dtype: torch.dtype) -> Network:
-    """A copy elsewhere; the original keeps its weights, whose precision would else be lost."""
-    weights = {id(p): nn.Parameter(p.to(device, dtype), False) for p in network.parameters()}
-    return copy.deepcopy(network, weights).to(device)

@@ -15,12 +15,13 @@ import torch
 from torch import Tensor
 
 from limner.errors import BadInput
+from limner.models._bounds import check_json
 from limner.models._folder import read_json
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer as Backend
 
-__all__ = ["Tokenizer", "clip_tokenizer", "open_tokenizer"]
+__all__ = ["MAX_WINDOWS", "Tokenizer", "clip_tokenizer", "open_tokenizer"]
 
 # How CLIP splits text into words, from the published tokenizer.
 _SPLIT = (
@@ -31,6 +32,9 @@ _END_OF_WORD = "</w>"
 _FIRST, _LAST = "<|startoftext|>", "<|endoftext|>"
 _CLIP_MERGES = Path(__file__).parents[1] / "embedded" / "words" / "merges.txt.gz"
 _LONGEST_WORD = 200  # letters
+# States of a longer prompt are windows side by side; more than these and the rest is cut (and
+# `cut_words` names it): every one makes each step slower, and no model was trained on any but one.
+MAX_WINDOWS = 8
 _LONGEST = 100_000  # above this, model_max_length means "not said"
 
 
@@ -57,6 +61,15 @@ class Tokenizer:
         """The text's own tokens, without start and end."""
         ids = self.backend.encode(text, add_special_tokens=False).ids
         return [each for i in ids for each in self.learned.get(i, (i,))]
+
+    def spans(self, text: str, windows: int = MAX_WINDOWS) -> list[tuple[int, int, int]]:
+        """Of each token within these windows: from and to in the text, and its place among the
+        states of windows side by side, each of which begins with a start token of its own."""
+        found = self.backend.encode(text, add_special_tokens=False)
+        often = [len(self.learned.get(i, (i,))) for i in found.ids]
+        spans = [span for span, count in zip(found.offsets, often) for _ in range(count)]
+        cut = [divmod(i, self.room) for i in range(min(len(spans), windows * self.room))]
+        return [(a, b, k * self.length + 1 + i) for (a, b), (k, i) in zip(spans, cut)]
 
     def with_word(self, word: str, ids: Sequence[int], path: Path) -> Tokenizer:
         """One that knows a word more, which stands for these ids; `path` is where it is from.
@@ -100,6 +113,8 @@ def open_tokenizer(folder: Path, longest: int) -> Tokenizer:
 
     Raises BadInput when the files are missing or broken.
     """
+    for file in ("tokenizer.json", "vocab.json"):
+        check_json(folder / file)
     options = read_json(folder / "tokenizer_config.json", missing={})
     special = {**read_json(folder / "special_tokens_map.json", missing={}), **options}
     try:

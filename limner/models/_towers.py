@@ -17,7 +17,7 @@ from limner.models._transformer import TextTower, VisionTower
 from limner.nets.bag_of_words import BagOfWords
 from limner.nets.resnet_tower import SMALL, ResNetTower
 
-__all__ = ["OWN", "Pictures", "Texts", "Towers", "own_towers", "transformers_towers"]
+__all__ = ["OWN", "Pictures", "Texts", "Towers", "own_towers", "placed", "transformers_towers"]
 
 OWN = "towers.json"  # beside towers.safetensors: arguments of limner.training._towers.build
 
@@ -64,17 +64,31 @@ class Towers(nn.Module):
     """Two towers that end in one space.
 
     pictures: normalised (b, 3, side, side) → (b, d). texts: tokens (b, n ≤ length) → (b, d).
+    biased:   trained as a SigLIP is, each pair of picture and text by itself
+    padded:   its text tower sees what a text is filled up with, so that texts have full length
     """
 
-    def __init__(self, pictures: nn.Module, texts: nn.Module, side: int, length: int) -> None:
+    def __init__(
+        self,
+        pictures: nn.Module,
+        texts: nn.Module,
+        side: int,
+        length: int,
+        biased: bool = False,
+        padded: bool = False,
+    ) -> None:
         super().__init__()
         self.pictures, self.texts, self.side, self.length = pictures, texts, side, length
+        self.padded = padded
         self.logit_scale = nn.Parameter(torch.empty(()))
+        self.logit_bias = nn.Parameter(torch.empty(())) if biased else None
 
     def vit(self) -> Pictures:
         """The picture tower, where something is asked that only a ViT's patches can tell."""
         if not isinstance(self.pictures, Pictures):
-            raise BadInput("this CLIP's tower is a ResNet, which has no patches: give one of a ViT")
+            raise BadInput(
+                "this CLIP's tower has no class token and patches: give one of CLIP's ViTs"
+            )
         return self.pictures
 
 
@@ -87,7 +101,7 @@ def transformers_towers(config: dict[str, Any], folder: Path) -> Towers:
     for part in (text, vision):
         _folder.check_numbers(part, folder)
     state = {
-        _placed(key): weight
+        placed(key): weight
         for key, weight in _folder.weights(folder).items()
         if not key.endswith("position_ids")
     }
@@ -100,7 +114,8 @@ def transformers_towers(config: dict[str, Any], folder: Path) -> Towers:
     return _folder.assembled(make, config, state, folder)
 
 
-def _placed(key: str) -> str:
+def placed(key: str) -> str:
+    """CLIPModel's name of a tensor → that of `Towers`."""
     for theirs, ours in _PLACES.items():
         if key.startswith(theirs):
             return ours + key.removeprefix(theirs)

@@ -16,17 +16,30 @@ from torch.nn import functional
 from limner.errors import BadInput
 from limner.models._layers import attend, split_among, to_tokens
 
-__all__ = ["TextTower", "VisionTower"]
+__all__ = [
+    "Attention",
+    "Encoder",
+    "FeedForward",
+    "TextEmbeddings",
+    "TextTower",
+    "VisionTower",
+    "table",
+]
 
 
 def _quick_gelu(x: Tensor) -> Tensor:
     return x * torch.sigmoid(1.702 * x)
 
 
+def _tanh_gelu(x: Tensor) -> Tensor:
+    return functional.gelu(x, approximate="tanh")
+
+
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "quick_gelu": _quick_gelu,
     "gelu": functional.gelu,
-    "gelu_new": lambda x: functional.gelu(x, approximate="tanh"),
+    "gelu_new": _tanh_gelu,
+    "gelu_pytorch_tanh": _tanh_gelu,
     "relu": functional.relu,
 }
 
@@ -105,7 +118,7 @@ class Encoder(nn.Module):
         return states
 
 
-def _table(rows: int, width: int) -> nn.Embedding:
+def table(rows: int, width: int) -> nn.Embedding:
     """An embedding without first values: drawing them would import torch's compiler (2 s)."""
     return nn.Embedding.from_pretrained(torch.empty(rows, width))
 
@@ -113,8 +126,8 @@ def _table(rows: int, width: int) -> nn.Embedding:
 class TextEmbeddings(nn.Module):
     def __init__(self, words: int, length: int, width: int) -> None:
         super().__init__()
-        self.token_embedding = _table(words, width)
-        self.position_embedding = _table(length, width)
+        self.token_embedding = table(words, width)
+        self.position_embedding = table(length, width)
 
     def forward(self, tokens: Tensor) -> Tensor:
         return self.token_embedding(tokens) + self.position_embedding.weight[: tokens.shape[1]]
@@ -137,12 +150,16 @@ class TextTower(nn.Module):
         return self.final_layer_norm(self.encoder(self.embeddings(tokens)))
 
     def pooled(self, tokens: Tensor) -> Tensor:
-        """The state (b, d) of each text's end: its first end token.
+        """The state (b, d) of each text's end: its first end token."""
+        return self.at_end(self(tokens), tokens)
+
+    def at_end(self, states: Tensor, tokens: Tensor) -> Tensor:
+        """Of states (b, n, d) those (b, d) at the ends.
 
         Configs from before 2023 say 2 for the end token, wrongly; there the end is the highest id.
         """
         ends = tokens.argmax(1) if self.end == 2 else (tokens == self.end).int().argmax(1)
-        return self(tokens)[torch.arange(len(tokens), device=tokens.device), ends]
+        return states[torch.arange(len(tokens), device=tokens.device), ends]
 
 
 class PatchEmbeddings(nn.Module):
@@ -152,7 +169,7 @@ class PatchEmbeddings(nn.Module):
         count = (config["image_size"] // patch) ** 2
         self.class_embedding = nn.Parameter(torch.empty(width))
         self.patch_embedding = nn.Conv2d(3, width, patch, stride=patch, bias=False)
-        self.position_embedding = _table(count + 1, width)
+        self.position_embedding = table(count + 1, width)
 
     def forward(self, pictures: Tensor) -> Tensor:
         patches = to_tokens(self.patch_embedding(pictures))

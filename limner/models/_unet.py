@@ -1,4 +1,5 @@
-"""The U-Net of Stable Diffusion 1.x and 2.x (Rombach et al. 2022), for running, not for training.
+"""The U-Net of Stable Diffusion 1.x, 2.x (Rombach et al. 2022) and XL (Podell et al. 2023), for
+running, not for training.
 
 It reads the config.json of diffusers' UNet2DConditionModel and its weights, as `_gather.py` puts
 them together, and computes the same (a test holds the two together). It is here because importing
@@ -10,10 +11,9 @@ of once a step.
 from __future__ import annotations
 
 import copy
-import math
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import zip_longest
 from typing import Any, NamedTuple, cast
 
@@ -24,58 +24,13 @@ from torch.nn import functional
 from limner.models._attention import PooledText, Transformer
 from limner.models._layers import Downsample, Resnet, Upsample, as_many
 from limner.models._packed import Conv2d, GroupNorm, Linear
+from limner.models._times import SizedText, TimeEmbedding, waves
+from limner.models._unet_config import DOWN, UP
 from limner.prompt import Notice
 
-__all__ = ["COMPILER_CACHE", "UNet", "runs"]
+__all__ = ["COMPILER_CACHE", "UNet"]
 
-# What a config may say of the things that this file leaves out; a config that says anything else
-# is run by diffusers itself. A missing entry is diffusers' default, which is the first here.
-_ALLOWED: dict[str, tuple[Any, ...]] = {
-    "act_fn": ("silu", "swish"),
-    "addition_embed_type": (None, "text"),
-    "attention_type": ("default",),
-    "center_input_sample": (False,),
-    "class_embed_type": (None,),
-    "conv_in_kernel": (3,),
-    "conv_out_kernel": (3,),
-    "cross_attention_norm": (None,),
-    "downsample_padding": (1,),
-    "dual_cross_attention": (False,),
-    "encoder_hid_dim": (None,),
-    "encoder_hid_dim_type": (None,),
-    "mid_block_scale_factor": (1, 1.0),
-    "mid_block_type": ("UNetMidBlock2DCrossAttn",),
-    "num_attention_heads": (None,),
-    "num_class_embeds": (None,),
-    "only_cross_attention": (False,),
-    "resnet_out_scale_factor": (1.0, 1),
-    "resnet_skip_time_act": (False,),
-    "resnet_time_scale_shift": ("default", "scale_shift"),
-    "reverse_transformer_layers_per_block": (None,),
-    "time_cond_proj_dim": (None,),
-    "time_embedding_act_fn": (None,),
-    "time_embedding_dim": (None,),
-    "time_embedding_type": ("positional",),
-    "timestep_post_act": (None,),
-}
 COMPILER_CACHE = "TORCHINDUCTOR_CACHE_DIR"  # where torch says that it keeps what it compiled
-_DOWN = {"CrossAttnDownBlock2D": True, "DownBlock2D": False}
-_UP = {"CrossAttnUpBlock2D": True, "UpBlock2D": False}
-
-
-def runs(config: dict[str, Any]) -> bool:
-    """Whether this file computes what the config describes."""
-    plain = ("cross_attention_dim", "layers_per_block", "transformer_layers_per_block")
-    return (
-        all(config.get(key, allowed[0]) in allowed for key, allowed in _ALLOWED.items())
-        and all(isinstance(config.get(key, 1), int) for key in plain)
-        and all(isinstance(config.get(key), list) for key in ("block_out_channels",))
-        and all(kind in _DOWN for kind in config.get("down_block_types", ["?"]))
-        and all(kind in _UP for kind in config.get("up_block_types", ["?"]))
-        and len(config["down_block_types"]) == len(config["block_out_channels"])
-        and len(config["up_block_types"]) == len(config["block_out_channels"])
-        and config.get("norm_num_groups", 32) is not None
-    )
 
 
 class Said(NamedTuple):
@@ -84,23 +39,21 @@ class Said(NamedTuple):
     sample: Tensor  # (b, c, h, w)
 
 
+class Added(NamedTuple):
+    """What a ControlNet adds to what the U-Net passes on (Zhang et al. 2023, figure 3)."""
+
+    skips: Sequence[Tensor]  # (b, c, h, w) to each skip, in the order of their making
+    middle: Tensor  # (b, c, h, w) to what comes out of the middle
+
+
 class Told(NamedTuple):
     """What a network needs to know of the text, worked out once."""
 
     pooled: Tensor | None  # (b, time): added to the time embedding
+    guidance: Tensor | None  # (1, width): added to the time's waves
     states: list[
         list[tuple[Tensor, Tensor]]
     ]  # each transformer's blocks' keys and values (b, n, c)
-
-
-class TimeEmbedding(nn.Module):
-    def __init__(self, inner: int, outer: int) -> None:
-        super().__init__()
-        self.linear_1 = Linear(inner, outer)
-        self.linear_2 = Linear(outer, outer)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.linear_2(functional.silu(self.linear_1(x)))
 
 
 class Block(nn.Module):
@@ -113,6 +66,7 @@ class Block(nn.Module):
         config: dict[str, Any],
         sampler: nn.Module | None = None,
         attentions: int | None = None,  # as many as resnets; one fewer in the middle
+        depth: int = 1,  # blocks of each transformer
     ) -> None:
         super().__init__()
         groups, eps = config.get("norm_num_groups", 32), config.get("norm_eps", 1e-5)
@@ -122,7 +76,8 @@ class Block(nn.Module):
         self.resnets = nn.ModuleList(resnets)
         if heads:
             count = len(widths) if attentions is None else attentions
-            each = [Transformer(widths[-1][1], heads, context, config) for _ in range(count)]
+            width = widths[-1][1]
+            each = [Transformer(width, heads, context, config, depth) for _ in range(count)]
             self.attentions = nn.ModuleList(each)
         else:
             self.attentions = nn.ModuleList()
@@ -143,26 +98,31 @@ class UNet(nn.Module):
         layers, context = config.get("layers_per_block", 2), config.get("cross_attention_dim", 1280)
         said = config.get("attention_head_dim", 8)  # by this name the configs give numbers of heads
         heads = said if isinstance(said, list) else [said] * len(widths)
+        deep = config.get("transformer_layers_per_block", 1)
+        depths = deep if isinstance(deep, list) else [deep] * len(widths)
         groups, time = config.get("norm_num_groups", 32), 4 * widths[0]
         self.flip = bool(config.get("flip_sin_to_cos", True))
         self.shift = config.get("freq_shift", 0)
         self.width = widths[0]
         self.conv_in = Conv2d(config.get("in_channels", 4), widths[0], 3, padding=1)
-        self.time_embedding = TimeEmbedding(widths[0], time)
-        self.add_embedding = None
+        self.time_embedding = TimeEmbedding(widths[0], time, config.get("time_cond_proj_dim"))
+        self.downscale: int = config.get("downscale", 8)  # pixels to x's; no entry of diffusers'
+        self.add_embedding: PooledText | SizedText | None = None
         if config.get("addition_embed_type") == "text":
             count = config.get("addition_embed_type_num_heads", 64)
             self.add_embedding = PooledText(config.get("encoder_hid_dim") or context, time, count)
+        if config.get("addition_embed_type") == "text_time":
+            self.add_embedding = SizedText(config, time)
         self.down_blocks, skips = nn.ModuleList(), [widths[0]]
         for i, (kind, width) in enumerate(zip(config["down_block_types"], widths)):
             last = i == len(widths) - 1
             pairs = [(widths[max(i - 1, 0)] if j == 0 else width, width) for j in range(layers)]
             down = None if last else Downsample(width, padded=True)
-            own = heads[i] if _DOWN[kind] else None
-            self.down_blocks.append(Block(pairs, own, config, down))
+            own = heads[i] if DOWN[kind] else None
+            self.down_blocks.append(Block(pairs, own, config, down, depth=depths[i]))
             skips += [width] * (layers if last else layers + 1)
         middle = [(widths[-1], widths[-1])] * 2
-        self.mid_block = Block(middle, heads[-1], config, attentions=1)
+        self.mid_block = Block(middle, heads[-1], config, attentions=1, depth=depths[-1])
         self.up_blocks, below = nn.ModuleList(), widths[-1]
         for i, (kind, width) in enumerate(zip(config["up_block_types"], widths[::-1])):
             pairs = []
@@ -170,18 +130,36 @@ class UNet(nn.Module):
                 pairs.append((below + skips.pop(), width))
                 below = width
             up = None if i == len(widths) - 1 else Upsample(width)
-            own = heads[-1 - i] if _UP[kind] else None
-            self.up_blocks.append(Block(pairs, own, config, up))
+            own = heads[-1 - i] if UP[kind] else None
+            self.up_blocks.append(Block(pairs, own, config, up, depth=depths[-1 - i]))
         self.conv_norm_out = GroupNorm(groups, widths[0], config.get("norm_eps", 1e-5))
         self.conv_out = Conv2d(widths[0], config.get("out_channels", 4), 3, padding=1)
         self.told = [cast(Resnet, resnet).told for block in self._all() for resnet in block.resnets]
         self.time_projections = Linear(time, sum(self.told))
-        self._last: tuple[Tensor, Told] | None = None
-        self._said: Callable[[Tensor, Tensor, Told], Tensor] = self.say
+        self._last: tuple[Tensor, tuple[Any, ...], Told] | None = None
+        self._said: Callable[[Tensor, Tensor, Told, Added | None], Tensor] = self.say
 
-    def forward(self, x: Tensor, timesteps: Tensor, *, encoder_hidden_states: Tensor) -> Said:
-        """x (b, c, h, w), timesteps (b,) of 0 … T−1, text (b, n, d) → its like (b, c, h, w)."""
-        return Said(self._said(_once(x), timesteps, self._told(encoder_hidden_states)))
+    def forward(
+        self,
+        x: Tensor,
+        timesteps: Tensor,
+        *,
+        encoder_hidden_states: Tensor,
+        guidance: float | None = None,
+        down_block_additional_residuals: Sequence[Tensor] | None = None,
+        mid_block_additional_residual: Tensor | None = None,
+    ) -> Said:
+        """x (b, c, h, w), timesteps (b,) of 0 … T−1, text (b, n, d) → its like (b, c, h, w).
+
+        XL's text has the pooled one as its first row. guidance: the scale, told to one that was
+        distilled from it.
+        The residuals are a ControlNet's, by diffusers' names, both or none: see `Added`.
+        """
+        skips, middle = down_block_additional_residuals, mid_block_additional_residual
+        added = None if skips is None or middle is None else Added(tuple(skips), middle)
+        size = x.shape[2] * self.downscale, x.shape[3] * self.downscale
+        told = self._told(encoder_hidden_states, size, guidance)
+        return Said(self._said(_once(x), timesteps, told, added))
 
     def compiled(self) -> UNet:
         """Its twin on the same weights, with all that a step does compiled: slow at first, and
@@ -195,16 +173,16 @@ class UNet(nn.Module):
         twin = copy.copy(self)
         compiled = torch.compile(twin.say, dynamic=False)
 
-        def said(x: Tensor, timesteps: Tensor, told: Told) -> Tensor:
+        def said(x: Tensor, timesteps: Tensor, told: Told, added: Added | None = None) -> Tensor:
             try:
                 with config.patch(freezing=True):  # weights are constants, in the kernels' layout
-                    return compiled(x, timesteps, told)
+                    return compiled(x, timesteps, told, added)
             except torch._dynamo.exc.TorchDynamoException as error:
                 reason = str(error).strip().split("\n")[0][:200]
                 text = f"painting without compiling, which failed ({reason}); its cache is at"
                 warnings.warn(f"{text} {os.environ.get(COMPILER_CACHE)}", Notice, stacklevel=2)
                 twin._said = twin.say
-                return twin.say(x, timesteps, told)
+                return twin.say(x, timesteps, told, added)
 
         twin._said = said
         return twin
@@ -217,19 +195,25 @@ class UNet(nn.Module):
         twin._last, twin._said = None, twin.say
         return twin
 
-    def _told(self, text: Tensor) -> Told:
-        """`tell`, kept for as long as the same text is asked for: all steps of a picture."""
+    def _told(self, text: Tensor, size: tuple[int, int], guidance: float | None) -> Told:
+        """`tell`, kept for as long as the same is asked for: all steps of a picture."""
         if text.requires_grad or torch.is_grad_enabled():
-            return self.tell(text)
-        last = self._last
-        if last is None or not _same(last[0], text):
-            self._last = last = (text, self.tell(text))
-        return last[1]
+            return self.tell(text, size, guidance)
+        last, beside = self._last, (size, guidance)
+        if last is None or last[1] != beside or not _same(last[0], text):
+            self._last = last = (text, beside, self.tell(text, size, guidance))
+        return last[2]
 
-    def tell(self, text: Tensor) -> Told:
-        """All that depends on the text (b, n, d) alone."""
-        pooled = None if self.add_embedding is None else self.add_embedding(text)
-        return Told(pooled, [layer.told(text) for layer in self._transformers()])
+    def tell(self, text: Tensor, size: tuple[int, int], guidance: float | None = None) -> Told:
+        """All that depends on the text (b, n, d), the picture's height and width and the guidance
+        scale alone."""
+        pooled = None
+        if isinstance(self.add_embedding, SizedText):
+            pooled, text = self.add_embedding(text[:, 0], size), text[:, 1:]
+        elif self.add_embedding is not None:
+            pooled = self.add_embedding(text)
+        scale = None if guidance is None else self.time_embedding.guidance(guidance, text)
+        return Told(pooled, scale, [layer.told(text) for layer in self._transformers()])
 
     def _transformers(self) -> Iterator[Transformer]:
         for block in self._all():
@@ -240,9 +224,10 @@ class UNet(nn.Module):
         """Its blocks, as they run."""
         return [*_blocks(self.down_blocks), self.mid_block, *_blocks(self.up_blocks)]
 
-    def say(self, x: Tensor, timesteps: Tensor, told: Told) -> Tensor:
+    def say(self, x: Tensor, timesteps: Tensor, told: Told, added: Added | None = None) -> Tensor:
         """What the network predicts of x (b, c, h, w), or of x (b/2, c, h, w) twice."""
-        time = self.time_embedding(self._waves(timesteps).to(x.dtype))
+        own = waves(timesteps, self.width, self.shift, self.flip).to(x.dtype)
+        time = self.time_embedding(own, told.guidance)
         time = functional.silu(time if told.pooled is None else time + told.pooled)
         states, times = iter(told.states), iter(self.time_projections(time).split(self.told, 1))
         x = self.conv_in(x.contiguous(memory_format=torch.channels_last))
@@ -258,6 +243,9 @@ class UNet(nn.Module):
         for resnet, attention in self.mid_block.each():
             x = resnet(x, next(times))
             x = x if attention is None else attention(x, next(states))
+        if added is not None:
+            skips = [skip + more for skip, more in zip(skips, added.skips, strict=True)]
+            x = x + added.middle
         for block in _blocks(self.up_blocks):
             for resnet, attention in block.each():
                 x = resnet(torch.cat([x, skips.pop()], 1), next(times))
@@ -265,14 +253,6 @@ class UNet(nn.Module):
             for upsample in block.upsamplers:
                 x = upsample(x, skips[-1].shape[2:])
         return self.conv_out(functional.silu(self.conv_norm_out(x)))
-
-    def _waves(self, timesteps: Tensor) -> Tensor:
-        """(b,) → (b, width): sines and cosines of falling frequency (Vaswani et al. 2017)."""
-        half = self.width // 2
-        numbers = torch.arange(half, dtype=torch.float32, device=timesteps.device)
-        angles = timesteps[:, None] * torch.exp(numbers * (-math.log(10_000) / (half - self.shift)))
-        waves = [angles.sin(), angles.cos()]
-        return torch.cat(waves[::-1] if self.flip else waves, 1)
 
 
 def _blocks(modules: nn.ModuleList) -> list[Block]:

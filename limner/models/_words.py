@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from limner.models._text_to_image import MAX_WINDOWS
-from limner.models._tokenizer import Tokenizer
+from limner.models._text_encoder import Speller
 
 __all__ = ["Word", "words_of"]
 
@@ -21,20 +20,13 @@ class Word(NamedTuple):
     places: tuple[int, ...]
 
 
-def words_of(tokenizer: Tokenizer, prompt: str) -> list[Word]:
-    """The prompt's words in order, each as often as it occurs; those beyond the last window of
-    states (see `TextToImage.encode_text`) are left out."""
-    spans = tokenizer.backend.encode(prompt, add_special_tokens=False).offsets
+def words_of(tokenizer: Speller, prompt: str) -> list[Word]:
+    """The prompt's words in order, each as often as it occurs; those that are among no states (see
+    `TextToImage.encode_text`) are left out."""
+    spans = tokenizer.spans(prompt)
     out = []
     for found in _WORD.finditer(prompt):
-        tokens = [i for i, (a, b) in enumerate(spans) if a < found.end() and b > found.start()]
-        places = tuple(_place(tokenizer, i) for i in tokens)
-        if places and places[-1] < MAX_WINDOWS * tokenizer.length:
+        places = tuple(at for a, b, at in spans if a < found.end() and b > found.start())
+        if places:
             out.append(Word(found.group(), places))
     return out
-
-
-def _place(tokenizer: Tokenizer, token: int) -> int:
-    """Of token number i among the states: each window begins with a start token of its own."""
-    window, within = divmod(token, tokenizer.room)
-    return window * tokenizer.length + 1 + within

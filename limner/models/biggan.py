@@ -1,4 +1,4 @@
-"""BigGAN (Brock et al. 2019) from a folder that limner trained."""
+"""BigGAN (Brock et al. 2019) from a folder that limner trained or converted."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from limner.errors import BadInput
 from limner.models import _biggan, _folder
+from limner.models._bounds import refusing
 from limner.models._text_to_image import moved
 from limner.models.embedded import folder as embedded_folder
 from limner.nets.biggan import Discriminator, Generator
 
-__all__ = ["BigGAN", "biggan_folder", "open_biggan"]
+__all__ = ["BigGAN", "biggan_folder", "biggan_side", "open_biggan"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +29,7 @@ class BigGAN:
     classes: tuple[str, ...]
     licence: str
     files: tuple[Path, ...]
+    truncation: float = 1.0  # of the noise that its statistics are of: where it is cut, over 2
 
     @property
     def device(self) -> torch.device:
@@ -71,6 +74,18 @@ class BigGAN:
                     setattr(norm, key, measured.to(dtype))
         return replace(self, network=network, discriminator=judge)
 
+    def truncated(self, truncation: float) -> BigGAN:
+        """The model with the statistics of noise within 2·truncation (section 3.1), where it has
+        them: limner's own have those of the whole noise only."""
+        if not 0 < truncation <= 1:
+            raise BadInput(f"truncation {truncation}: give a number above 0, up to 1")
+        if truncation == self.truncation:
+            return self
+        network = moved(self.network, self.device, self.dtype)
+        for name, told in _biggan.statistics(self.files[0].parent, network, truncation).items():
+            network.get_buffer(name).copy_(told)
+        return replace(self, network=network, truncation=truncation)
+
     def pictures(self, noise: Tensor, classes: Tensor) -> Tensor:
         """noise (b, layers, n), standard normal, and classes (b, layers, k), of each how much, 1
         for one and else 0 in training → pictures (b, 3, s, s) in [0, 1]. With gradients."""
@@ -78,6 +93,7 @@ class BigGAN:
         return picture / 2 + 0.5
 
 
+@refusing
 def open_biggan(name: str | Path = "embedded") -> BigGAN:
     """Opens "embedded", or a folder or hub id of a BigGAN that limner saved; float32, on the CPU.
 
@@ -94,6 +110,11 @@ def open_biggan(name: str | Path = "embedded") -> BigGAN:
         licence=str(card.get("licence", "see the model's own page")),
         files=(folder / _biggan.GENERATOR, folder / _biggan.CONFIG),
     )
+
+
+def biggan_side(name: str | Path) -> int:
+    """Pixels of a side of the pictures that a BigGAN paints, without opening it."""
+    return _biggan.shape(biggan_folder(name)).size
 
 
 def biggan_folder(name: str | Path) -> Path:

@@ -1,10 +1,10 @@
-"""A checkpoint in one file, `.safetensors` by Stable Diffusion's first names: 1.x and 2.x, also
+"""A checkpoint in one file, `.safetensors` by Stable Diffusion's first names: 1.x, 2.x and XL, also
 those trained for inpainting.
 
 The file holds networks and says little about them. What the U-Net predicts is said by a tensor
-named `v_pred` (and `ztsnr`), or by `modelspec.prediction_type` in its header; 1.x predicts the
-noise where nothing is said; of 2.x, the U-Net itself is asked (`predicts_noise`). Its tokenizer is
-CLIP's, or the folder `tokenizer` beside the file, in transformers' layout.
+named `v_pred` (and `ztsnr`), or by `modelspec.prediction_type` in its header; 1.x and XL predict
+the noise where nothing is said; of 2.x, the U-Net itself is asked (`predicts_noise`). Its tokenizer
+is CLIP's, or the folder `tokenizer` (and `tokenizer_2`) beside the file, in transformers' layout.
 """
 
 from __future__ import annotations
@@ -21,17 +21,34 @@ from torch import Tensor, nn
 from limner.errors import BadInput
 from limner.levels import alpha_bars, zero_terminal
 from limner.models import _folder, _original
+from limner.models._scheduler import usual_of
+from limner.models._stored import now
 from limner.models._tokenizer import Tokenizer, clip_tokenizer, open_tokenizer
-from limner.models.diffusers import Parts, unet_of
+from limner.models.diffusers import Parts, SecondText, unet_of
 
 __all__ = ["checkpoint_parts", "is_checkpoint", "predicts_noise"]
 
 _UNET, _VAE = "model.diffusion_model.", "first_stage_model."
-_CLIP, _OPEN_CLIP = "cond_stage_model.transformer.", "cond_stage_model.model."
+_TEXTS = {
+    "1.x": "cond_stage_model.transformer.",
+    "2.x": "cond_stage_model.model.",
+    "XL": "conditioner.embedders.0.transformer.",
+}
+_XL = "conditioner.embedders.1.model."
+_XL_SCALING = 0.13025  # of its latents (sd_xl_base.yaml)
+_SIDES = {
+    "1.x": 64,
+    "2.x": 64,
+    "2.x on v": 96,
+    "XL": 128,
+}  # of the latents that each was trained on
 _TOLD = {"v": "v_prediction", "v_prediction": "v_prediction", "epsilon": "epsilon"}
 _OTHERS = (
-    ("conditioner.embedders.", "is Stable Diffusion XL: only 1.x and 2.x open from one file"),
-    ("model.diffusion_model.joint_blocks.", "is Stable Diffusion 3: only 1.x and 2.x open here"),
+    ("conditioner.embedders.0.model.", "is the refiner of Stable Diffusion XL: give its base"),
+    (
+        "model.diffusion_model.joint_blocks.",
+        "is Stable Diffusion 3: only 1.x, 2.x and XL open here",
+    ),
     ("lora_unet_", "is a LoRA: name it after a model, as MODEL+FILE.safetensors:0.8"),
     ("unet.", "is a part of a model or a LoRA: name it after a model, as MODEL+FILE.safetensors"),
 )
@@ -51,11 +68,17 @@ def checkpoint_parts(name: str | Path) -> Parts:
     try:
         unet_config, unet = _original.unet_of_original(_under(state, _UNET))
         vae_config, vae = _original.vae_of_original(_under(state, _VAE))
-        second = any(name.startswith(_OPEN_CLIP) for name in state)
-        read = _original.open_clip_of if second else _original.clip_of
-        text_config, text = read(_under(state, _OPEN_CLIP if second else _CLIP))
+        kind = _kind(state)
+        read = _original.open_clip_of if kind == "2.x" else _original.clip_of
+        text_config, text = read(_under(state, _TEXTS[kind]))
+        second = _second(state, path) if kind == "XL" else None
     except BadInput as error:
-        raise BadInput(f"{str(path)!r} is no whole checkpoint of SD 1.x or 2.x: {error}") from None
+        raise BadInput(
+            f"{str(path)!r} is no whole checkpoint of SD 1.x, 2.x or XL: {error}"
+        ) from None
+    if second is not None:
+        vae_config["scaling_factor"] = _XL_SCALING
+        unet_config |= _sized(unet_config, second, path)
     table = alpha_bars("scaled_linear")  # v1-inference.yaml
     parts = Parts(
         where=path,
@@ -65,16 +88,43 @@ def checkpoint_parts(name: str | Path) -> Parts:
         vae=vae,
         text_config=text_config,
         text=text,
-        tokenizer=_tokenizer(path, text_config, second),
+        tokenizer=_tokenizer(path, text_config, "tokenizer", padded=kind == "2.x"),
         prediction=_said(path, state) or "epsilon",
         alpha_bars=zero_terminal(table) if "ztsnr" in state else table,
         files=(path, *_tokenizer_files(path)),
+        second=second,
+        usual=usual_of({}, unet_config, path),
     )
-    if second and not _said(path, state) and unet_config["in_channels"] == 4:
+    if kind == "2.x" and not _said(path, state) and unet_config["in_channels"] == 4:
         parts = replace(parts, prediction=_asked(parts))
     # 2.x was trained at 512 pixels, and then on v at 768
-    large = second and parts.prediction == "v_prediction"
-    return replace(parts, unet_config=unet_config | {"sample_size": 96 if large else 64})
+    side = _SIDES["2.x on v" if kind == "2.x" and parts.prediction == "v_prediction" else kind]
+    return replace(parts, unet_config=unet_config | {"sample_size": side})
+
+
+def _kind(state: dict[str, Tensor]) -> str:
+    if any(name.startswith(_XL) for name in state):
+        return "XL"
+    return "2.x" if any(name.startswith(_TEXTS["2.x"]) for name in state) else "1.x"
+
+
+def _second(state: dict[str, Tensor], path: Path) -> SecondText:
+    """XL's second text encoder. Its empty prompt is nothing, as in the folders of its kind."""
+    config, weights = _original.open_clip_of(_under(state, _XL), cut=0)
+    config["projection_dim"] = len(weights["text_projection.weight"])
+    words = _tokenizer(path, config, "tokenizer_2", padded=True)
+    return SecondText(config, weights, words, zeros=True)
+
+
+def _sized(unet: dict[str, Any], second: SecondText, path: Path) -> dict[str, int]:
+    """In how many numbers XL's U-Net is told each of six sizes. Raises BadInput for others."""
+    taken = unet.get("projection_class_embeddings_input_dim", 0)
+    each, rest = divmod(taken - second.config["projection_dim"], 6)
+    if each < 1 or rest:
+        raise BadInput(
+            f"{str(path)!r} takes {taken} numbers of text and sizes: expected those of XL's base"
+        )
+    return {"addition_time_embed_dim": each}
 
 
 def _check_family(state: dict[str, Tensor], path: Path) -> None:
@@ -85,7 +135,7 @@ def _check_family(state: dict[str, Tensor], path: Path) -> None:
     if not known:
         raise BadInput(
             f"{str(path)!r} is no Stable Diffusion checkpoint: expected tensors named "
-            f"{_UNET}input_blocks.…, {_VAE}… and cond_stage_model.…"
+            f"{_UNET}input_blocks.…, {_VAE}… and cond_stage_model.… or conditioner.…"
         )
 
 
@@ -120,23 +170,26 @@ def predicts_noise(unet: nn.Module | Callable[..., Any], channels: int, width: i
 
     width: of the text's states
     """
-    x = torch.randn(1, channels, 32, 32, generator=torch.Generator().manual_seed(0))
-    states = torch.zeros(1, 77, width)
+    how = now()
+    dtype = how.dtype if how else torch.float32
+    x = torch.randn(1, channels, 32, 32, generator=torch.Generator().manual_seed(0)).to(dtype)
+    states = torch.zeros(1, 77, width, dtype=dtype)
     said = unet(x, torch.tensor([999.0]), encoder_hidden_states=states).sample
     return bool(torch.cosine_similarity(said.flatten(), x.flatten(), 0) > 0.5)
 
 
-def _tokenizer(path: Path, text: dict[str, Any], second: bool) -> Tokenizer:
+def _tokenizer(path: Path, text: dict[str, Any], name: str, padded: bool) -> Tokenizer:
+    """padded: with "!", as open_clip's texts are."""
     length, words = text["max_position_embeddings"], text["vocab_size"]
-    folder = path.parent / "tokenizer"
+    folder = path.parent / name
     if folder.is_dir():
         tokenizer = open_tokenizer(folder, length)
     else:
-        tokenizer = clip_tokenizer(length, "!" if second else "<|endoftext|>")
+        tokenizer = clip_tokenizer(length, "!" if padded else "<|endoftext|>")
     if tokenizer.backend.get_vocab_size() > words:
         raise BadInput(
             f"{str(path)!r} knows {words} tokens, its tokenizer "
-            f"{tokenizer.backend.get_vocab_size()}: put the folder `tokenizer` of the model that "
+            f"{tokenizer.backend.get_vocab_size()}: put the folder `{name}` of the model that "
             "it was made from beside it"
         )
     return tokenizer
@@ -145,5 +198,6 @@ def _tokenizer(path: Path, text: dict[str, Any], second: bool) -> Tokenizer:
 def _tokenizer_files(path: Path) -> tuple[Path, ...]:
     """Those beside the file: limner's own never change."""
     names = ("tokenizer.json", "vocab.json", "merges.txt", "tokenizer_config.json")
-    files = (path.parent / "tokenizer" / name for name in names)
+    folders = (path.parent / folder for folder in ("tokenizer", "tokenizer_2"))
+    files = (folder / name for folder in folders for name in names)
     return tuple(file for file in files if file.is_file())

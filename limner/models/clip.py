@@ -1,5 +1,8 @@
-"""CLIP: pictures and texts in one space (Radford et al. 2021), from a transformers folder or one of
-`limner train clip`."""
+"""CLIP: pictures and texts in one space (Radford et al. 2021), and SigLIP, which says of each pair
+by itself whether it belongs together (Zhai et al. 2023).
+
+From transformers' folders, open_clip's, and those of `limner train clip`.
+"""
 
 from __future__ import annotations
 
@@ -15,16 +18,20 @@ from torch.nn import functional
 
 from limner.errors import BadInput
 from limner.models import _folder
+from limner.models._bounds import refusing
 from limner.models._relevancy import relevancy
+from limner.models._sight import Sight, of_transformers
+from limner.models._siglip_words import SiglipWords, open_siglip_words
 from limner.models._tokenizer import Tokenizer, open_tokenizer
 from limner.models._towers import OWN, Towers, own_towers, transformers_towers
 from limner.models.embedded import CLIPS
 from limner.models.embedded import folder as embedded_folder
-from limner.picture import resize
+from limner.models.open_clip import CONFIG, open_parts
+from limner.models.siglip import siglip_towers
 
 __all__ = ["Clip", "open_clip"]
 
-_MEAN, _STD = [0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711]
+_MIDDLE = (0.5, 0.5, 0.5)
 _AT_ONCE = 128  # pictures or texts in one pass
 
 
@@ -34,19 +41,47 @@ class Clip:
 
     name: str
     towers: Towers
-    tokenizer: Tokenizer
-    side: int  # of the pictures it sees, pixels
-    shortest: int  # to which a picture's shorter side is brought before the middle is cut out
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
+    tokenizer: Tokenizer | SiglipWords
+    sight: Sight  # how pictures are shown to it
     licence: str
     files: tuple[Path, ...]
     judges_in: torch.dtype = torch.float32  # the type of the products when it judges views
 
     @property
+    def side(self) -> int:
+        """Of the pictures it sees, pixels."""
+        return self.sight.side
+
+    @property
+    def mean(self) -> tuple[float, ...]:
+        """Of the colours of its training's pictures."""
+        return self.sight.mean
+
+    @property
+    def std(self) -> tuple[float, ...]:
+        """Their standard deviation."""
+        return self.sight.std
+
+    @property
     def logit_scale(self) -> float:
-        """What cosines are multiplied by before a softmax."""
+        """What cosines are multiplied by."""
         return float(self.towers.logit_scale.exp())
+
+    @property
+    def logit_bias(self) -> float:
+        """What is added then: of a SigLIP, how rarely a pair belongs together; else 0."""
+        return 0.0 if self.towers.logit_bias is None else float(self.towers.logit_bias)
+
+    def logits(self, pictures: Tensor, texts: Tensor) -> Tensor:
+        """Embeddings (b, d) and (n, d) → (b, n), as it was trained to compare them."""
+        return self.logit_scale * pictures @ texts.T + self.logit_bias
+
+    def chances(self, pictures: Tensor, texts: Tensor) -> Tensor:
+        """Embeddings (b, d) and (n, d) → (b, n) in [0, 1]: of a CLIP the chance that it is this one
+        of the texts, a row's sum 1; of a SigLIP that picture and text belong together, each by
+        itself."""
+        logits = self.logits(pictures, texts)
+        return logits.softmax(1) if self.towers.logit_bias is None else logits.sigmoid()
 
     @cached_property
     def fingerprint(self) -> str:
@@ -63,14 +98,14 @@ class Clip:
         """Pictures (b, 3, h, w) in [0, 1] → the picture tower's states of class token and patches,
         (b, n, d) before its first layer and after each; gradients reach the pictures.
 
-        Raises BadInput where the tower is a ResNet."""
+        Raises BadInput where the tower has no class token, as a ResNet or a SigLIP."""
         return self.towers.vit().tower.states(self._seen(pictures))
 
     def relevancy(self, pictures: Tensor, wanted: Tensor) -> Tensor:
         """Pictures (b, 3, h, w) in [0, 1], an embedding (d,) → (b, n, n), from 0 up: how much each
         patch of the middle square has to do with it (Chefer et al. 2021).
 
-        Raises BadInput where the tower is a ResNet."""
+        Raises BadInput where the tower has no class token, as a ResNet or a SigLIP."""
         return relevancy(self.towers, self._seen(pictures), wanted)
 
     @torch.no_grad()
@@ -78,68 +113,93 @@ class Clip:
         """Texts → (b, d) of length 1; of a text longer than one window, the mean of its windows."""
         windows = [self.tokenizer.windows(text) for text in texts]
         flat = [self.tokenizer.filled(window) for each in windows for window in each]
-        # What stands behind the longest text's end is seen by no end before it.
+        # What stands behind the longest text's end is seen by no end before it, of a CLIP.
         longest = 2 + max(len(window) for each in windows for window in each)
-        tokens = torch.tensor(flat, device=self.towers.logit_scale.device)[:, :longest]
+        seen = self.tokenizer.length if self.towers.padded else longest
+        tokens = torch.tensor(flat, device=self.towers.logit_scale.device)[:, :seen]
         parts = [self.towers.texts(part) for part in tokens.split(_AT_ONCE)]
         each = functional.normalize(torch.cat(parts), dim=1).split([len(w) for w in windows])
         return functional.normalize(torch.stack([part.mean(0) for part in each]), dim=1)
 
     def _seen(self, pictures: Tensor) -> Tensor:
-        """Resized, the middle cut out, normalised."""
-        pictures = pictures.to(self.towers.logit_scale.device, torch.float32)
-        height, width = pictures.shape[2:]
-        short = min(height, width)  # the longer side is rounded down, as transformers does
-        size = (self.shortest * height // short, self.shortest * width // short)
-        pictures = resize(pictures, size)
-        top, left = (size[0] - self.side) // 2, (size[1] - self.side) // 2
-        pictures = pictures[:, :, top : top + self.side, left : left + self.side]
-        mean, std = (pictures.new_tensor(each)[:, None, None] for each in (self.mean, self.std))
-        return (pictures - mean) / std
+        return self.sight(pictures.to(self.towers.logit_scale.device, torch.float32))
 
 
+@refusing
 def open_clip(name: str | Path = "embedded") -> Clip:
-    """Opens a CLIP by name; float32, on the CPU.
+    """Opens a CLIP or SigLIP by name; float32, on the CPU.
 
     "embedded" describes and measures; "robust" and "second" (another tower) are judges that a
     search may follow; "faces" is such a judge for portraits, and knows nothing else. Else: a folder
-    or hub id of a transformers CLIPModel, or what `limner train clip` wrote. Only safetensors are
-    read. Raises BadInput when it is missing, pickled or broken.
+    or hub id of a transformers CLIPModel or SiglipModel or of open_clip's layout, or what `limner
+    train clip` wrote. Only safetensors are read. Raises BadInput when it is missing, pickled or
+    broken.
     """
     own = CLIPS.get(str(name))
     folder = embedded_folder(own) if own else _folder.find_folder(name)
-    towers, files = _opened(folder)
-    side = towers.side
+    towers, words, sight, files = _opened(folder)
     card = _folder.read_json(folder / "limner.json", missing={})
-    seen = _folder.read_json(folder / "preprocessor_config.json", missing={})
     return Clip(
         name=str(name),
         towers=towers,
-        tokenizer=open_tokenizer(folder, towers.length),
-        side=side,
-        shortest=max(side, _shortest(seen.get("size"), side)),
-        mean=tuple(seen.get("image_mean", _MEAN)),
-        std=tuple(seen.get("image_std", _STD)),
+        tokenizer=words,
+        sight=sight,
         licence=str(card.get("licence", "see the model's own page")),
         files=tuple(files),
     )
 
 
-def _opened(folder: Path) -> tuple[Towers, list[Path]]:
-    """The towers, and the files of their weights."""
+_Parts = tuple[Towers, Tokenizer | SiglipWords, Sight, list[Path]]
+
+
+def _opened(folder: Path) -> _Parts:
+    """The towers, their words, how pictures are shown to them, and the files of their weights."""
     if (folder / OWN).is_file():
         towers, file = own_towers(folder)
-        return towers, [file]
+        return towers, open_tokenizer(folder, towers.length), _sight(folder, towers.side), [file]
+    if _is_open_clip(folder):
+        return open_parts(folder)
     if not (folder / "config.json").is_file():
         _folder.refuse_pickled(folder)
     config = _folder.read_json(folder / "config.json")
-    if config.get("model_type") != "clip":
-        raise BadInput(f"{str(folder)!r} is a {config.get('model_type')!r} model: expected CLIP")
-    return transformers_towers(config, folder), _folder.weight_files(folder)
+    kind = config.get("model_type")
+    if kind == "siglip":
+        return _siglip(config, folder)
+    if kind == "siglip2":
+        raise BadInput(
+            f"{str(folder)!r} is a SigLIP 2 of any size (NaFlex): give one of fixed size"
+        )
+    if kind != "clip":
+        raise BadInput(f"{str(folder)!r} is a {kind!r} model: expected CLIP or SigLIP")
+    towers, files = transformers_towers(config, folder), _folder.weight_files(folder)
+    return towers, open_tokenizer(folder, towers.length), _sight(folder, towers.side), files
 
 
-def _shortest(size: Any, side: int) -> int:
-    """The shorter side to resize to, which configs say in three ways."""
-    if isinstance(size, dict):
-        size = size.get("shortest_edge") or size.get("height")
-    return size if isinstance(size, int) and 0 < size <= 4096 else side
+def _is_open_clip(folder: Path) -> bool:
+    """Whether to read open_clip's files; where transformers' lie beside them, those are read."""
+    if not (folder / CONFIG).is_file():
+        return False
+    config = _folder.read_json(folder / "config.json", missing={})
+    theirs = any(folder.glob("model*.safetensors"))
+    return not theirs or config.get("model_type") not in ("clip", "siglip")
+
+
+def _siglip(config: dict[str, Any], folder: Path) -> _Parts:
+    towers, files = siglip_towers(config, folder), _folder.weight_files(folder)
+    usual = Sight(towers.side, towers.side, _MIDDLE, _MIDDLE, "squash")
+    sight = of_transformers(_seen_by(folder), towers.side, usual, folder)
+    return towers, open_siglip_words(folder, towers.length), sight, files
+
+
+def _sight(folder: Path, side: int) -> Sight:
+    return of_transformers(_seen_by(folder), side, Sight(side, side), folder)
+
+
+def _seen_by(folder: Path) -> dict[str, Any]:
+    """What the picture's processor is told, which newer folders keep among other processors'."""
+    file = folder / "preprocessor_config.json"
+    if file.is_file():
+        said: dict[str, Any] = _folder.read_json(file)
+        return said
+    inner = _folder.read_json(folder / "processor_config.json", missing={}).get("image_processor")
+    return inner if isinstance(inner, dict) else {}

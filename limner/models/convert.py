@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,9 +17,17 @@ from typing import Any
 from torch import Tensor
 
 from limner.errors import BadInput
-from limner.models import _converted_clip, _converted_stylegan, _converted_vqgan, _folder
+from limner.models import (
+    _converted_biggan,
+    _converted_clip,
+    _converted_nvidia,
+    _converted_stylegan,
+    _converted_vqgan,
+    _folder,
+)
 from limner.models._families import family_of, without_wrapper
 from limner.models._quarantined import finite, unpickled
+from limner.models.open_clip import CONFIG as OPEN_CLIP
 
 __all__ = ["Converted", "convert"]
 
@@ -39,12 +49,16 @@ def convert(
     *,
     config: str | Path | None = None,
     tokenizer: str | Path | None = None,
+    label: int | None = None,
     licence: str = "",
 ) -> Converted:
     """Writes the folder `out`, which must not be there yet.
 
-    file:      .ckpt, .pt, .pth, .bin of torch.save, or .safetensors by a known family's names
-    config:    a VQGAN's .yaml; where none is given, the one beside the file
+    file:      .ckpt, .pt, .pth, .bin of torch.save, or .safetensors by a known family's names; or
+               NVIDIA's .pkl of a StyleGAN2 or 3
+    config:    a VQGAN's .yaml, a BigGAN's .json or an open_clip's; where none is given, the one
+               beside the file
+    label:     the number of the class that a StyleGAN of classes paints from then on
     tokenizer: a folder with a CLIP's tokenizer; where none is given, CLIP's own
     licence:   is written down with the model
 
@@ -60,7 +74,15 @@ def convert(
         state, plain = _read(source, Path(work) / "read.safetensors")
         state = without_wrapper(state)
         family = family_of(state)
-        _written(family, state, made, source, config, tokenizer)
+        if label is not None and not family.startswith("nvidia"):
+            raise BadInput(
+                f"label {label}: only NVIDIA's networks of classes take one, no {family}"
+            )
+        if family.startswith("nvidia"):
+            with _named(source, family):
+                _converted_nvidia.write(state, plain, made, label)
+        else:
+            _written(family, state, made, source, config, tokenizer)
         card = {"family": family, "source": source.name}
         if licence:
             card["licence"] = licence
@@ -88,15 +110,25 @@ def _written(
     config: str | Path | None,
     tokenizer: str | Path | None,
 ) -> None:
-    try:
-        if family == "vqgan":
+    with _named(source, family):
+        if family in ("vqgan", "gumbel vqgan"):
             _converted_vqgan.write(state, made, _yaml(source, config))
-        elif family == "clip":
-            _converted_clip.write(state, made, Path(tokenizer) if tokenizer else None)
+        elif family == "biggan":
+            _converted_biggan.write(state, made, _json(source, config))
+        elif family in ("clip", "custom clip"):
+            beside = Path(config) if config else source.with_name(OPEN_CLIP)
+            _converted_clip.write(state, made, Path(tokenizer) if tokenizer else None, beside)
         elif family == "stylegan2":
             _converted_stylegan.write(state, made)
         else:
             _plain(state, made)
+
+
+@contextmanager
+def _named(source: Path, family: str) -> Iterator[None]:
+    """What is refused says of which file."""
+    try:
+        yield
     except BadInput as error:
         raise BadInput(f"{str(source)!r}, a {family}: {error}") from None
 
@@ -108,6 +140,16 @@ def _plain(state: dict[str, Tensor], made: Path) -> None:
     made.mkdir()
     rows = {name: tensor.clone() for name, tensor in state.items()}
     save_file(rows, made / "model.safetensors", metadata={"format": "pt"})
+
+
+def _json(source: Path, config: str | Path | None) -> Path:
+    """A BigGAN's config: the one named, or that beside the file."""
+    path = Path(config).expanduser() if config else source.with_name("config.json")
+    if not path.is_file():
+        raise BadInput(
+            f"no config at {str(path)!r}: put its config.json beside it, or give --config"
+        )
+    return path
 
 
 def _yaml(source: Path, config: str | Path | None) -> Path:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from limner.errors import BadInput
 from limner.levels import CLEAN, Level, vp_level
 from limner.models import _folder
+from limner.models._bounds import refusing
 from limner.models._text_to_image import moved
 from limner.models.pixels import Card, from_symmetric, sde_table, symmetric
 from limner.nets.ddgan import Generator, Mapping
@@ -104,6 +105,7 @@ def is_ddgan(name: str | Path) -> bool:
     return _folder.read_json(folder / CARD, missing={}).get("recipe") == RECIPE
 
 
+@refusing
 def open_ddgan(name: str | Path) -> Ddgan:
     """Opens a folder; float32, on the CPU. Only safetensors are read.
 

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from limner.errors import BadInput
 from limner.levels import Level, alpha_bars, timestep_of, vp_levels
 from limner.models import _folder
+from limner.models._bounds import refusing
 from limner.models._text_to_image import moved
 from limner.models.pixels import from_symmetric, symmetric
 from limner.nets.diffusion_autoencoder import Decoder, SemanticEncoder
@@ -135,6 +136,7 @@ def _moved_on(x: Tensor, said: Tensor, level: Level, after: Level) -> Tensor:
     return after.alpha / level.alpha * x + (after.sigma - after.alpha * level.ratio) * said
 
 
+@refusing
 def open_diffusion_autoencoder(name: str | Path) -> DiffusionAutoencoder:
     """Opens a folder; float32, on the CPU. Only safetensors are read.
 

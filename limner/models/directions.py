@@ -15,6 +15,7 @@ from torch import Tensor
 
 from limner.errors import BadInput
 from limner.models import _folder
+from limner.models._bounds import refusing
 from limner.models._channels import channels
 from limner.models._styled import CONFIG, generator_of, said_of, told_of
 from limner.models.clip import Clip
@@ -98,6 +99,7 @@ def write(
     (folder / CONFIG).write_text(json.dumps(config, indent=1))
 
 
+@refusing
 def open_directions(name: str | Path = "embedded") -> Directions | StyleGAN:
     """Opens "embedded", a folder or a hub id of directions; or, of a StyleGAN2, that generator: its
     directions are to be measured first. float32, on the CPU; only safetensors are read.

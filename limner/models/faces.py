@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from limner.errors import BadInput
+from limner.models._bounds import refusing
 from limner.models._resnet import ResNet, open_resnet
 
 __all__ = ["DOMAIN", "Attributes", "Identity", "open_attributes", "open_identity"]
@@ -105,6 +106,7 @@ class Attributes:
         return self.network.logits(pictures)[:, columns]
 
 
+@refusing
 def open_identity(name: str | Path = "embedded") -> Identity:
     """Opens "embedded", or what `limner train identity` wrote; float32, on the CPU.
 
@@ -113,6 +115,7 @@ def open_identity(name: str | Path = "embedded") -> Identity:
     return Identity(open_resnet(name, "identity"))
 
 
+@refusing
 def open_attributes(name: str | Path = "embedded") -> Attributes:
     """Opens "embedded", or what `limner train attributes` wrote; float32, on the CPU.
 

@@ -21,17 +21,39 @@ _LARGEST_CONFIG = 4_000_000  # bytes
 _MOST_FILES = 200
 _CAN = {
     "stable diffusion": "generate, restyle, inpaint (of 9 channels), guide, explain",
+    "stable diffusion xl": "generate, restyle, inpaint (of 9 channels), guide, explain",
+    "stable diffusion 3": "generate, restyle, inpaint, guide, explain",
+    "flux": "generate, restyle, inpaint, guide, explain",
     "clip": "judge, describe, classify, rank, search",
+    "custom clip": "judge, describe, classify, rank, search",
+    "siglip": "judge, describe, classify, rank, search",
     "vqgan": "guide (its codes), edit, invert",
+    "gumbel vqgan": "guide (its codes), edit, invert",
     "stylegan2": "sample, edit, mix, invert, map, adapt",
+    "stylegan3": "sample, edit, mix, invert, map",
+    "nvidia stylegan2": "sample, edit, mix, invert, map, adapt",
+    "nvidia stylegan3": "sample, edit, mix, invert, map",
     "biggan": "sample, guide",
     "lora": "generate, named after a model with a plus",
+    "controlnet": "generate, restyle, inpaint: --control FOLDER=PICTURE",
+    "taesd": "decodes, or shows previews, named after a model with a plus",
 }
-_MODEL_TYPES = {"clip": "clip", "stylegan2": "stylegan2", "biggan": "biggan", "siglip": "siglip"}
+_MODEL_TYPES = {
+    "clip": "clip",
+    "stylegan2": "stylegan2",
+    "stylegan3": "stylegan3",
+    "biggan": "biggan",
+    "siglip": "siglip",
+}
 _CLASSES = {
+    "ControlNetModel": "controlnet",
+    "AutoencoderTiny": "taesd",
     "VQModel": "vqgan",
+    "GumbelVQ": "gumbel vqgan",
     "StableDiffusionPipeline": "stable diffusion",
     "StableDiffusionInpaintPipeline": "stable diffusion",
+    "StableDiffusion3Pipeline": "stable diffusion 3",
+    "FluxPipeline": "flux",
     "StableDiffusionXLPipeline": "stable diffusion xl",
 }
 

@@ -1,14 +1,16 @@
 """LoRA files of others (Hu et al. 2022): `.safetensors` by the names of diffusers, peft and kohya.
 
-A layer's weight W becomes W + weight · alpha / rank · up·down, in the U-Net and the text encoder,
+A layer's weight W becomes W + weight · alpha / rank · up·down, in the U-Net and the text encoders,
 before the networks are put together: running it costs nothing. By name a layer is
 
-    unet.LAYER.lora_A.weight, .lora_B.weight             peft; text_encoder.LAYER
+    unet.LAYER.lora_A.weight, .lora_B.weight             peft; text_encoder.LAYER, text_encoder_2.…
     unet.LAYER.lora.down.weight, .lora.up.weight         diffusers before it; …_linear_layer.down,
                                                          and in attentions processor.to_q_lora.down
-    lora_unet_LAYER_.lora_down.weight, .lora_up.weight   kohya: dots are underscores; lora_te_LAYER
+    lora_unet_LAYER_.lora_down.weight, .lora_up.weight   kohya: dots are underscores; lora_te_LAYER,
+                                                         XL's lora_te1_LAYER and lora_te2_LAYER
 
-with `.alpha` beside it where alpha is not the rank.
+with `.alpha` beside it where alpha is not the rank. In XL's, kohya's scripts have the first names
+of the U-Net's layers (`_original.py`).
 """
 
 from __future__ import annotations
@@ -19,12 +21,13 @@ import re
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
 from limner.errors import BadInput
 from limner.models import _folder
+from limner.models._original import layer_of_original
 from limner.models.diffusers import Parts
 
 __all__ = ["is_lora", "with_lora"]
@@ -50,12 +53,15 @@ _STARTS = {
     "text_encoder.": "text",
     "lora_te_": "text",
     "lora_te1_": "text",
+    "text_encoder_2.": "text2",
+    "lora_te2_": "text2",
 }
+_KEYS = {"unet": "unet", "text": "text_encoder", "text2": "text_encoder_2"}  # in a file's header
 _PROCESSOR = re.compile(r"(.*)(?:\.processor|self_attn)\.to_(q|k|v|out)")
 
 
 class Place(NamedTuple):
-    network: str  # unet or text
+    network: str  # unet, text or text2
     layer: str  # its weight's name, without ".weight"
 
 
@@ -69,11 +75,14 @@ def with_lora(parts: Parts, file: str | Path, weight: float = 1.0) -> Parts:
     path = Path(file).expanduser()
     tensors = _folder.tensors([path])
     usual = _usual_alphas(path)
+    second = parts.second
     networks = {"unet": dict(parts.unet), "text": dict(parts.text)}
+    networks["text2"] = dict(second.weights) if second else {}
     layers = {name: _layers(state) for name, state in networks.items()}
+    deep = parts.unet_config.get("layers_per_block", 2)
     found: dict[Place, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
-        place, part = _place(name, layers, path)
+        place, part = _place(name, layers, deep, path)
         found.setdefault(place, {})[part] = tensor
     for place, said in found.items():
         state, name = networks[place.network], f"{place.layer}.weight"
@@ -83,6 +92,7 @@ def with_lora(parts: Parts, file: str | Path, weight: float = 1.0) -> Parts:
         parts,
         unet=networks["unet"],
         text=networks["text"],
+        second=second and replace(second, weights=networks["text2"]),
         files=(*parts.files, path),
         changed=(*parts.changed, path),
     )
@@ -94,14 +104,17 @@ def _layers(state: dict[str, Tensor]) -> dict[str, str]:
     return {each: layer for layer in layers for each in (layer, layer.replace(".", "_"))}
 
 
-def _place(name: str, layers: dict[str, dict[str, str]], path: Path) -> tuple[Place, str]:
-    """Which layer a tensor changes, and which part of the change it is."""
+def _place(
+    name: str, layers: dict[str, dict[str, str]], deep: Any, path: Path
+) -> tuple[Place, str]:
+    """Which layer a tensor changes, and which part of the change it is. deep: the U-Net's
+    layers_per_block."""
     start = next((start for start in _STARTS if name.startswith(start)), None)
     end = next((end for end in _ENDS if name.endswith(end)), None)
     if start is None or end is None:
         raise BadInput(
-            f"{str(path)!r} holds {name[:120]!r}: expected a LoRA of a U-Net and one text encoder, "
-            "as diffusers, peft or kohya's scripts write it (no LoHa, LoKr, DoRA; no XL)"
+            f"{str(path)!r} holds {name[:120]!r}: expected a LoRA of a U-Net and text encoders, as "
+            "diffusers, peft or kohya's scripts write it (no LoHa, LoKr, DoRA)"
         )
     network = _STARTS[start]
     said = name[len(start) : -len(end)]
@@ -111,6 +124,8 @@ def _place(name: str, layers: dict[str, dict[str, str]], path: Path) -> tuple[Pl
         said = f"{processor[1]}.to_{processor[2]}" + (".0" if processor[2] == "out" else "")
     elif processor:
         said = f"{processor[1]}self_attn.{processor[2]}_proj"
+    if network == "unet" and said not in layers[network] and isinstance(deep, int):
+        said = layer_of_original(said, deep)
     if said not in layers[network]:
         raise BadInput(
             f"{str(path)!r} changes {name[:120]!r}, and the model has no such layer: it is for "
@@ -148,7 +163,7 @@ def _usual_alphas(path: Path) -> dict[str, float]:
     try:
         config = json.loads(said)
         usual = {}
-        for network, key in (("unet", "unet"), ("text", "text_encoder")):
+        for network, key in _KEYS.items():
             if f"{key}.lora_alpha" in config:
                 usual[network] = float(config[f"{key}.lora_alpha"])
             for odd in ("alpha_pattern", "use_rslora", "use_dora"):

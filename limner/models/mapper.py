@@ -12,6 +12,7 @@ from torch import Tensor
 
 from limner.errors import BadInput
 from limner.models import _folder
+from limner.models._bounds import refusing
 from limner.models._styled import CONFIG, generator_of, said_of, told_of
 from limner.models.stylegan import StyleGAN
 from limner.nets.mapper import Mapper
@@ -56,6 +57,7 @@ def write(folder: Path, network: Mapper, text: str, generator: StyleGAN) -> None
     (folder / CONFIG).write_text(json.dumps(config, indent=1))
 
 
+@refusing
 def open_mapper(name: str | Path) -> Mapped:
     """Opens a folder, or a hub id; float32, on the CPU. Only safetensors are read.
 

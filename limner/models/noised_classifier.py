@@ -14,6 +14,7 @@ from torch import Tensor
 
 from limner.errors import BadInput
 from limner.levels import Level
+from limner.models._bounds import refusing
 from limner.models._noised import Noised, open_noised
 
 __all__ = ["RECIPE", "NoisedClassifier", "open_noised_classifier"]
@@ -78,6 +79,7 @@ class NoisedClassifier:
         return said
 
 
+@refusing
 def open_noised_classifier(name: str | Path = "embedded") -> NoisedClassifier:
     """Opens "embedded", or what `limner train noised-classifier` wrote; float32, on the CPU.
 

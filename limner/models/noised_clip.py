@@ -13,6 +13,7 @@ from torch.nn.functional import normalize
 
 from limner.errors import BadInput
 from limner.levels import Level
+from limner.models._bounds import refusing
 from limner.models._noised import Noised, open_noised
 from limner.models.clip import Clip, open_clip
 
@@ -60,6 +61,7 @@ class NoisedClip:
         return said
 
 
+@refusing
 def open_noised_clip(name: str | Path = "embedded", clip: str | Path | None = None) -> NoisedClip:
     """Opens "embedded", or what `limner train noised-clip` wrote, and the CLIP of its words: the
     one that it was trained with, or the same elsewhere.

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from limner.errors import BadInput
 from limner.levels import SCHEDULES, Level, alpha_bars, geometric_levels, vp_levels
 from limner.models import _folder
+from limner.models._bounds import refusing
 from limner.models._text_to_image import moved
 
 __all__ = [
@@ -129,6 +130,7 @@ def from_symmetric(x: Tensor) -> Tensor:
     return (x.float() / 2 + 0.5).clamp(0, 1).expand(-1, 3, -1, -1)
 
 
+@refusing
 def open_pixels(name: str | Path) -> Pixels:
     """Opens a folder; float32, on the CPU. Only safetensors are read.
 

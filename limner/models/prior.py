@@ -18,6 +18,7 @@ from torch.nn import functional
 from limner.errors import BadInput
 from limner.levels import alpha_bars
 from limner.models import _folder
+from limner.models._bounds import refusing
 from limner.models._towers import Texts
 from limner.models.clip import Clip, open_clip
 from limner.models.embedded import folder as embedded_folder
@@ -121,6 +122,7 @@ class Prior:
         return functional.normalize(self.network.post_process_latents(x0.flatten(1)), dim=1)
 
 
+@refusing
 def open_prior(name: str | Path = "embedded") -> Prior:
     """Opens "embedded", or a folder that `limner train prior` wrote, and the CLIP that it was
     trained with; float32, on the CPU.

@@ -1,4 +1,4 @@
-"""StyleGAN2 (Karras et al. 2020) from a folder that limner trained."""
+"""StyleGAN2 and 3 (Karras et al. 2020, 2021) from a folder that limner trained or converted."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from limner.models import _folder, _stylegan
+from limner.errors import BadInput
+from limner.models import _folder, _stylegan, _stylegan3
+from limner.models._bounds import refusing
 from limner.models._text_to_image import moved
 from limner.models.embedded import folder as embedded_folder
+from limner.nets import stylegan3
 from limner.nets.stylegan import Discriminator, Generator
 
-__all__ = ["StyleGAN", "open_stylegan", "stylegan_folder"]
+__all__ = ["StyleGAN", "open_stylegan", "stylegan_folder", "stylegan_side"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,15 +25,17 @@ class StyleGAN:
     """What `open_stylegan` gives: z → w → w+ → styles → pictures, each step by itself.
 
     All with gradients. `layers` rows of w+ (b, layers, d); noise (b or 1, `noise`), standard
-    normal, holds the maps of all layers one behind the other, and zeros are its mean.
+    normal, holds the maps of all layers one behind the other, and zeros are its mean. A StyleGAN3
+    has no noise: its `noise` is 0, and the styles begin with how the picture is turned and shifted.
     """
 
     name: str
-    network: Generator
+    network: Generator | stylegan3.Generator
     discriminator: Discriminator | None  # (b, 3, s, s) in [-1, 1] → (b,), where it was kept
     licence: str
     files: tuple[Path, ...]
     world: str | None = None  # of limner's worlds the one whose pictures it learned from
+    fixed_noise: Tensor | None = None  # (1, noise) that it was published with, where it was
 
     @property
     def device(self) -> torch.device:
@@ -63,6 +68,13 @@ class StyleGAN:
         return self.network.shape.noise
 
     @property
+    def stylegan2(self) -> Generator:
+        """The network of a StyleGAN2. Raises BadInput for a StyleGAN3."""
+        if not isinstance(self.network, Generator):
+            raise BadInput(f"{self.name!r} is a StyleGAN3: give a StyleGAN2")
+        return self.network
+
+    @property
     def w_mean(self) -> Tensor:
         """(d,), of 10,000 z."""
         return self.network.w_avg
@@ -84,8 +96,13 @@ class StyleGAN:
             return self
         judge = self.discriminator and moved(self.discriminator, device, dtype)
         network = moved(self.network, device, dtype)
+        exact = torch.promote_types(dtype, torch.float32)
+        for part in network.modules():  # buffers keep their type in `moved`: filters, waves
+            for key, measured in list(part.named_buffers(recurse=False)):
+                setattr(part, key, measured.to(exact))
         network.w_avg, network.w_std = network.w_avg.to(dtype), network.w_std.to(dtype)
-        return replace(self, network=network, discriminator=judge)
+        fixed = None if self.fixed_noise is None else self.fixed_noise.to(device, dtype)
+        return replace(self, network=network, discriminator=judge, fixed_noise=fixed)
 
     def mapping(self, z: Tensor) -> Tensor:
         """z (b, d), standard normal → w (b, d)."""
@@ -114,13 +131,21 @@ class StyleGAN:
         return picture / 2 + 0.5
 
 
+@refusing
 def open_stylegan(name: str | Path = "embedded") -> StyleGAN:
-    """Opens "embedded", or a folder or hub id of a StyleGAN2 that limner saved; float32, CPU.
+    """Opens "embedded", or a folder or hub id of a StyleGAN that limner saved; float32, CPU.
 
     Only safetensors are read. Raises BadInput when it is missing, pickled or broken.
     """
     folder = stylegan_folder(name)
-    generator, discriminator = _stylegan.read(folder)
+    generator: Generator | stylegan3.Generator
+    discriminator, fixed = None, None
+    said = _folder.read_json(folder / _stylegan.CONFIG, missing={})
+    if said.get("model_type") == _stylegan3.KIND:
+        generator = _stylegan3.read(folder)
+    else:
+        generator, discriminator = _stylegan.read(folder)
+        fixed = _stylegan.fixed_noise(folder, generator.shape.noise)
     card = _folder.read_json(folder / "limner.json", missing={})
     return StyleGAN(
         name=str(name),
@@ -129,7 +154,16 @@ def open_stylegan(name: str | Path = "embedded") -> StyleGAN:
         licence=str(card.get("licence", "see the model's own page")),
         files=(folder / _stylegan.GENERATOR, folder / _stylegan.CONFIG),
         world=card.get("world"),
+        fixed_noise=fixed,
     )
+
+
+def stylegan_side(name: str | Path) -> int:
+    """Pixels of a side of the pictures that a StyleGAN paints, without opening it."""
+    folder = stylegan_folder(name)
+    said = _folder.read_json(folder / _stylegan.CONFIG)
+    third = said.get("model_type") == _stylegan3.KIND
+    return (_stylegan3 if third else _stylegan).shape(folder).size
 
 
 def stylegan_folder(name: str | Path) -> Path:

@@ -22,6 +22,7 @@ from torch.nn import functional
 from limner.errors import BadInput
 from limner.levels import alpha_bars, zero_terminal
 from limner.models import _folder
+from limner.models._bounds import refusing
 from limner.models._noised import CARD
 from limner.models._text_to_image import moved
 from limner.models.embedded import folder as embedded_folder
@@ -116,6 +117,7 @@ class Upscaler:
         return said
 
 
+@refusing
 def open_upscaler(name: str | Path = "embedded") -> Upscaler:
     """Opens "embedded", or what `limner train upscaler` wrote; float32, on the CPU.
 

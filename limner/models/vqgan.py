@@ -1,4 +1,9 @@
-"""VQGAN: pictures ↔ codes of a codebook (Esser et al. 2021), from diffusers' VQModel folders."""
+"""VQGAN: pictures ↔ codes of a codebook (Esser et al. 2021), from diffusers' VQModel folders.
+
+With Gumbel quantisation (`GumbelVQ` here and in taming; Jang et al. 2017) the encoder says a logit
+for each code, and the code of the greatest is taken: no distance, so no VQModel holds it. Its z is
+the code itself, and a search moves that among the codes as it does any VQGAN's.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +17,15 @@ from torch import Tensor, nn
 
 from limner.errors import BadInput
 from limner.models import _autoencoder, _folder
+from limner.models._bounds import refusing
 from limner.models._gather import folded
 from limner.models._packed import Conv2d
 from limner.models._text_to_image import moved
 from limner.models.embedded import folder as embedded_folder
 
 __all__ = ["Codec", "Vqgan", "is_vqgan", "open_vqgan"]
+
+_CLASSES = ("VQModel", "GumbelVQ")
 
 
 class Codec(Protocol):
@@ -40,6 +48,7 @@ class Vqgan:
     files: tuple[Path, ...]
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     dtype: torch.dtype = torch.float32
+    chooser: nn.Module | None = None  # GumbelVQ's: (b, d, h, w) that is encoded → logits (b, n, …)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -53,17 +62,34 @@ class Vqgan:
             return self
         assert isinstance(self.codec, nn.Module)
         codec = moved(self.codec, device, dtype)
-        codebook = self.codebook.to(device, torch.promote_types(dtype, torch.float32))
-        return replace(self, codec=codec, codebook=codebook, device=device, dtype=dtype)
+        exact = torch.promote_types(dtype, torch.float32)
+        return replace(
+            self,
+            codec=codec,
+            codebook=self.codebook.to(device, exact),
+            chooser=self.chooser and moved(self.chooser, device, exact),
+            device=device,
+            dtype=dtype,
+        )
 
     @torch.no_grad()
     def encode(self, pictures: Tensor) -> Tensor:
-        """Pictures (b, 3, h, w) in [0, 1] → z (b, d, h/f, w/f), float32, near the codes."""
-        return self.codec.encode(pictures.to(self.device, self.dtype) * 2 - 1).float()
+        """Pictures (b, 3, h, w) in [0, 1] → z (b, d, h/f, w/f), float32, near the codes; where
+        codes are chosen by logits, the codes."""
+        if self.chooser is not None:
+            return self.looked_up(self.codes(pictures)).float()
+        return self._encoded(pictures).float()
 
+    @torch.no_grad()
     def codes(self, pictures: Tensor) -> Tensor:
         """Pictures (b, 3, h, w) in [0, 1] → the codes' numbers (b, h/f, w/f)."""
-        return self.quantise(self.encode(pictures))[1]
+        if self.chooser is None:
+            return self.quantise(self.encode(pictures))[1]
+        logits: Tensor = self.chooser(self._encoded(pictures).to(self.codebook.dtype))
+        return logits.argmax(1)
+
+    def _encoded(self, pictures: Tensor) -> Tensor:
+        return self.codec.encode(pictures.to(self.device, self.dtype) * 2 - 1)
 
     @torch.no_grad()
     def quantise(self, z: Tensor) -> tuple[Tensor, Tensor]:
@@ -88,8 +114,10 @@ class Vqgan:
         return self.codec.decode(z.to(self.device, self.dtype)).to(z.dtype).div(2).add(0.5)
 
 
+@refusing
 def open_vqgan(name: str | Path = "embedded") -> Vqgan:
-    """Opens "embedded", or a folder or hub id of a diffusers VQModel; float32, on the CPU.
+    """Opens "embedded", or a folder or hub id of a diffusers VQModel, or a GumbelVQ that `limner
+    convert` wrote; float32, on the CPU.
 
     Only safetensors are read. Raises BadInput when it is missing, pickled or broken.
     """
@@ -97,10 +125,11 @@ def open_vqgan(name: str | Path = "embedded") -> Vqgan:
     if not (folder / "config.json").is_file():
         _folder.refuse_pickled(folder)
     config = _folder.read_json(folder / "config.json")
-    if config.get("_class_name") != "VQModel":
+    if config.get("_class_name") not in _CLASSES:
         raise BadInput(f"{str(folder)!r} is a {config.get('_class_name')!r}: expected a VQModel")
     card = _folder.read_json(folder / "limner.json", missing={})
     state = _autoencoder.renamed(_folder.weights(folder))
+    chooser = _chooser(config, state, folder) if config["_class_name"] == "GumbelVQ" else None
     codec: _Codec | _Library
     if _autoencoder.runs(config) and config.get("norm_type", "group") == "group":
         codec = _folder.assembled(_Codec, config, folded(state), folder)
@@ -114,13 +143,25 @@ def open_vqgan(name: str | Path = "embedded") -> Vqgan:
         downscale=2 ** (len(config.get("block_out_channels", [64])) - 1),
         licence=str(card.get("licence", "see the model's own page")),
         files=(*_folder.weight_files(folder), folder / "config.json"),
+        chooser=chooser,
     )
 
 
 def is_vqgan(name: str | Path) -> bool:
-    """Whether this is a folder of a VQModel."""
+    """Whether this is a folder that `open_vqgan` opens."""
     config = Path(name) / "config.json"
-    return config.is_file() and _folder.read_json(config).get("_class_name") == "VQModel"
+    return config.is_file() and _folder.read_json(config).get("_class_name") in _CLASSES
+
+
+def _chooser(config: dict[str, Any], state: dict[str, Tensor], folder: Path) -> nn.Module:
+    """taming's `quantize.proj`, taken out of a GumbelVQ's weights."""
+    prefix = "quantize.proj."
+    own = {n.removeprefix(prefix): state.pop(n) for n in list(state) if n.startswith(prefix)}
+
+    def made(said: dict[str, Any]) -> nn.Module:
+        return Conv2d(said["vq_embed_dim"], said["num_vq_embeddings"], 1)
+
+    return _folder.assembled(made, config, own, folder)
 
 
 def _whole(value: Any, folder: Path) -> int:

@@ -36,6 +36,7 @@ class Shape:
     noise: int = 16  # numbers of a layer's own noise
     width: int = 64  # of a class's embedding
     attention: int = 16  # side of the maps whose places look at each other; 0: none do
+    early: bool = False  # they do so before that side's first block, as in the published networks
 
     def __post_init__(self) -> None:
         numbers = (*self.channels, self.noise, self.width, self.classes)
@@ -79,8 +80,11 @@ class Generator(nn.Module):
         self.blocks = nn.ModuleList()
         self.attention = nn.ModuleDict()
         for i, (inner, outer) in enumerate(pairwise(shape.channels)):
+            here = 4 << i == shape.attention
+            if here and shape.early:
+                self.attention[str(len(self.blocks))] = Attention(inner)
             self.blocks.append(_Up(inner, inner, shape.condition, up=False))
-            if 4 << i == shape.attention:
+            if here and not shape.early:
                 self.attention[str(len(self.blocks))] = Attention(inner)
             self.blocks.append(_Up(inner, outer, shape.condition, up=True))
         self.norm = nn.BatchNorm2d(last, eps=_EPS, momentum=None)
@@ -98,10 +102,10 @@ class Generator(nn.Module):
         first, *rest = conditions.unbind(1)
         x = self.begin(first).unflatten(1, (-1, 4, 4))
         x = x.contiguous(memory_format=torch.channels_last)
-        for i, (block, row) in enumerate(zip(self.blocks, rest), 1):
-            x = block(x, row)
+        for i, (block, row) in enumerate(zip(self.blocks, rest)):
             if str(i) in self.attention:
                 x = self.attention[str(i)](x)
+            x = block(x, row)
         colours: Tensor = self.colours(self.norm(x).relu())
         return colours.to(conditions.dtype).tanh()  # of autocast's eight bits, no more than these
 

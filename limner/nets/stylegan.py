@@ -19,7 +19,7 @@ from torch.nn import functional
 from limner.errors import BadInput
 from limner.nets._equalised import GAIN, Conv2d, Linear, activate, blur, upsample
 
-__all__ = ["Discriminator", "Generator", "Shape", "demodulation", "mixed", "modulated"]
+__all__ = ["Discriminator", "Generator", "Mapping", "Shape", "demodulation", "mixed", "modulated"]
 
 _MAPPING_RATE = 0.01  # of the mapping's learning rate: section 4.1 of the first StyleGAN
 _GROUP = 4  # pictures among which the discriminator compares (Karras et al. 2018, section 3)
@@ -30,12 +30,16 @@ _EPS = 1e-8
 class Shape:
     """How large the networks are. `channels`: of the maps of 4, 8, 16 … pixels, up to the picture.
 
+    clamp:  the most that a number of a map may be, either way; 0: any. NVIDIA trains with 256, so
+            that maps fit into 16 bits (Karras et al. 2020, "Training GANs with Limited Data")
+
     Raises BadInput for what cannot be built.
     """
 
     channels: tuple[int, ...] = (192, 192, 128, 64, 24)
     width: int = 128  # of z and w
     mapping_layers: int = 4
+    clamp: float = 0.0
 
     def __post_init__(self) -> None:
         numbers = (*self.channels, self.width, self.mapping_layers)
@@ -44,6 +48,8 @@ class Shape:
                 f"channels {self.channels}, width {self.width}, mapping_layers "
                 f"{self.mapping_layers}: give 1 to 9 channels, each number from 1 to 4096"
             )
+        if not 0 <= self.clamp <= 65504:
+            raise BadInput(f"clamp {self.clamp}: give a number from 0 (none) to 65504")
 
     @property
     def size(self) -> int:
@@ -71,6 +77,11 @@ class Shape:
         first, *rest = self.channels
         before = self.channels[:-1]
         return [first, first, *(n for a, b in zip(before, rest) for n in (a, b, b))]
+
+    @property
+    def scales(self) -> list[bool]:
+        """Of each style: whether it scales a convolution's maps; the others make colours."""
+        return [True, False, *[True, True, False] * (len(self.channels) - 1)]
 
 
 def modulated(x: Tensor, weight: Tensor, style: Tensor, *, up: bool = False) -> Tensor:
@@ -109,7 +120,7 @@ class Generator(nn.Module):
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.shape = shape
-        self.mapping = _Mapping(shape)
+        self.mapping = Mapping(shape.width, shape.mapping_layers)
         self.synthesis = _Synthesis(shape)
         self.register_buffer("w_avg", torch.zeros(shape.width))
         self.register_buffer("w_std", torch.ones(shape.width))
@@ -136,14 +147,14 @@ class Generator(nn.Module):
         return pictures
 
 
-class _Mapping(nn.Module):
-    """z (b, d) → w (b, d)."""
+class Mapping(nn.Module):
+    """z (b, d) → w (b, d), d `width`."""
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, width: int, layers: int) -> None:
         super().__init__()
-        self.layers = shape.mapping_layers
+        self.layers = layers
         for i in range(self.layers):
-            layer = Linear(shape.width, shape.width, gain=GAIN, rate=_MAPPING_RATE)
+            layer = Linear(width, width, gain=GAIN, rate=_MAPPING_RATE)
             self.add_module(f"fc{i}", layer)
 
     def forward(self, z: Tensor) -> Tensor:
@@ -162,7 +173,7 @@ class _Synthesis(nn.Module):
         self.shape = shape
         before = 0
         for i, channels in enumerate(shape.channels):
-            self.add_module(f"b{4 << i}", _Block(before, channels, shape.width))
+            self.add_module(f"b{4 << i}", _Block(before, channels, shape.width, shape.clamp))
             before = channels
 
     def blocks(self) -> list[_Block]:
@@ -201,12 +212,12 @@ class _Synthesis(nn.Module):
 class _Block(nn.Module):
     """The layers of one side: 4 pixels begin with a constant, others with twice the side."""
 
-    def __init__(self, before: int, channels: int, width: int) -> None:
+    def __init__(self, before: int, channels: int, width: int, clamp: float) -> None:
         super().__init__()
         self.const = None if before else nn.Parameter(torch.randn(channels, 4, 4))
-        self.conv0 = _Layer(before, channels, width, up=True) if before else None
-        self.conv1 = _Layer(channels, channels, width)
-        self.torgb = _Colours(channels, width)
+        self.conv0 = _Layer(before, channels, width, clamp, up=True) if before else None
+        self.conv1 = _Layer(channels, channels, width, clamp)
+        self.torgb = _Colours(channels, width, clamp)
 
     def convolutions(self) -> list[_Layer]:
         return [self.conv0, self.conv1] if self.conv0 else [self.conv1]
@@ -215,13 +226,15 @@ class _Block(nn.Module):
 class _Layer(nn.Module):
     """A modulated convolution, noise, bias, activation."""
 
-    def __init__(self, inner: int, outer: int, width: int, *, up: bool = False) -> None:
+    def __init__(
+        self, inner: int, outer: int, width: int, clamp: float, *, up: bool = False
+    ) -> None:
         super().__init__()
         self.affine = Linear(width, inner, bias=1.0)
         self.weight = nn.Parameter(torch.randn(outer, inner, 3, 3))
         self.bias = nn.Parameter(torch.zeros(outer))
         self.noise_strength = nn.Parameter(torch.zeros(()))
-        self.up = up
+        self.clamp, self.up = clamp, up
 
     def forward(self, x: Tensor, style: Tensor, noise: Tensor) -> Tensor:
         """(b, i, h, w), (b, i), (b or 1, h'·w') → (b, o, h', w')."""
@@ -230,14 +243,16 @@ class _Layer(nn.Module):
         factor = (GAIN * demodulation(weight, style)).to(x.dtype)[:, :, None, None]
         bias = (GAIN * self.bias).to(x.dtype)[:, None, None]
         drawn = noise.view(-1, 1, *convolved.shape[2:]) * (GAIN * self.noise_strength)
-        return activate(torch.addcmul(bias, convolved, factor) + drawn.to(x.dtype))
+        x = activate(torch.addcmul(bias, convolved, factor) + drawn.to(x.dtype))
+        return _clamped(x, self.clamp)
 
 
 class _Colours(nn.Module):
     """To RGB: modulated by style, not normalised."""
 
-    def __init__(self, inner: int, width: int) -> None:
+    def __init__(self, inner: int, width: int, clamp: float) -> None:
         super().__init__()
+        self.clamp = clamp
         self.affine = Linear(width, inner, bias=1.0)
         self.weight = nn.Parameter(torch.randn(3, inner, 1, 1))
         self.bias = nn.Parameter(torch.zeros(3))
@@ -246,7 +261,7 @@ class _Colours(nn.Module):
         """(b, i, h, w), (b, i) → (b, 3, h, w)."""
         weight = self.weight / math.sqrt(self.weight.shape[1])
         x = modulated(x, weight, style)
-        return x + self.bias.to(x.dtype)[:, None, None]
+        return _clamped(x + self.bias.to(x.dtype)[:, None, None], self.clamp)
 
 
 class Discriminator(nn.Module):
@@ -292,6 +307,10 @@ def _spread(x: Tensor) -> Tensor:
     grouped = x.float().reshape(group, -1, *x.shape[1:])
     deviation = (grouped.var(0, correction=0) + _EPS).sqrt().mean((1, 2, 3))
     return deviation.repeat(group).to(x.dtype)[:, None, None, None].expand(b, 1, h, w)
+
+
+def _clamped(x: Tensor, most: float) -> Tensor:
+    return x.clamp(-most, most) if most else x
 
 
 def _float32(x: Tensor) -> torch.autocast:

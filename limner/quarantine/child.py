@@ -16,9 +16,9 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from limner.quarantine.container import Opened, opened
+from limner.quarantine.container import opened
 from limner.quarantine.flat import plain_in, tensors_in
-from limner.quarantine.values import BYTES, Refused, View
+from limner.quarantine.values import BYTES, Opened, Refused, View
 
 __all__ = ["main"]
 

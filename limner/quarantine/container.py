@@ -1,4 +1,5 @@
-"""torch.save's files: a zip archive of a pickle and its storages, or the legacy row of pickles.
+"""torch.save's files: a zip archive of a pickle and its storages, or the `legacy` row of pickles;
+and NVIDIA's `networks`.
 
 The file is mapped into memory, nothing is unpacked: what is read of an archive must be stored as it
 is (torch compresses only TorchScript's code). Entries lie apart from each other, within the file.
@@ -8,29 +9,19 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from itertools import pairwise
-from typing import Any
 
+from limner.quarantine.legacy import MAGIC, legacy
 from limner.quarantine.machine import Machine
-from limner.quarantine.values import BYTES, Refused
+from limner.quarantine.networks import networks
+from limner.quarantine.values import LARGEST_PICKLE, Opened, Refused, inert
 
-__all__ = ["Opened", "opened"]
+__all__ = ["opened"]
 
-_LEGACY_MAGIC = 0x1950A86A20F9469CFC6C  # torch/serialization.py
 _MOST_ENTRIES = 100_000
-_LARGEST_PICKLE = 32_000_000  # bytes
 _END, _END_64, _WHERE_64 = b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x07"
-
-
-@dataclass
-class Opened:
-    """What a file holds: its value, and the numbers of a storage by its key."""
-
-    value: Any
-    storage: Callable[[str], memoryview]
 
 
 @dataclass(frozen=True)
@@ -47,7 +38,7 @@ def opened(data: memoryview) -> Opened:
     if start[:4] == b"PK\x03\x04":
         return _archive(data)
     if start[:1] == b"\x80" and len(start) > 2 and start[1] <= 5:
-        return _legacy(data)
+        return legacy(data) if MAGIC in bytes(data[:32]) else networks(data)
     raise Refused("it is no file of torch.save: neither a zip archive nor a pickle")
 
 
@@ -63,9 +54,9 @@ def _archive(data: memoryview) -> Opened:
         raise Refused("its numbers are big-endian")
     script = f"{root}constants.pkl" in entries
     pickled = entries[f"{root}data.pkl"]
-    if pickled.size > _LARGEST_PICKLE:
+    if pickled.size > LARGEST_PICKLE:
         raise Refused(f"its pickle has {pickled.size} bytes: tensors' descriptions are shorter")
-    value = Machine(_content(data, pickled, "data.pkl"), script=script).run()
+    value = Machine(_content(data, pickled, "data.pkl"), named=partial(inert, script=script)).run()
 
     @cache  # a checksum is computed once, however many tensors share its storage
     def storage(key: str) -> memoryview:
@@ -156,38 +147,3 @@ def _wide(extra: bytes, size: int, packed: int, begins: int) -> tuple[int, int, 
             )
         at += 4 + length
     return size, packed, begins
-
-
-def _legacy(data: memoryview) -> Opened:
-    """Pickles one behind the other: a magic number, a version, the system, the value, the keys;
-    then each storage's count and numbers, in the keys' order."""
-    at, said = 0, []
-    sizes: dict[str, int] = {}
-    for _ in range(5):
-        machine = Machine(data[:_LARGEST_PICKLE], at)
-        said.append(machine.run())
-        at = machine.at
-        sizes |= {key: BYTES.get(each.dtype, 1) for key, each in machine.storages.items()}
-        if said[0] != _LEGACY_MAGIC:
-            raise Refused("it is a pickle, but none of torch.save")
-    _, version, system, value, keys = said
-    if version != 1001 or not isinstance(system, dict) or not system.get("little_endian"):
-        raise Refused("it is of another version of torch.save, or big-endian")
-    if not isinstance(keys, list) or len(keys) > _MOST_ENTRIES:
-        raise Refused("its list of storages is broken")
-    places: dict[str, memoryview] = {}
-    for key in keys:
-        if not isinstance(key, str) or key not in sizes or at + 8 > len(data):
-            raise Refused("its storages are broken or cut short")
-        (count,) = struct.unpack_from("<q", data, at)
-        end = at + 8 + count * sizes[key]
-        if count < 0 or end > len(data):
-            raise Refused("it is cut short: a tensor's numbers are missing")
-        places[key], at = data[at + 8 : end], end
-
-    def storage(key: str) -> memoryview:
-        if key not in places:
-            raise Refused("a tensor's numbers are missing")
-        return places[key]
-
-    return Opened(value, storage)

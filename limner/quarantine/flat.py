@@ -18,6 +18,7 @@ LEFT_OUT = frozenset(
     }
 )  # fmt: skip
 _MOST_VALUES, _DEEPEST, _LONGEST_NAME = 150_000, 24, 400
+_MOST_SAID = 2000  # plain values; a StyleGAN3 has 700
 _PLAIN = (str, int, float, bool, type(None))
 
 
@@ -30,7 +31,7 @@ def plain_in(value: Any) -> dict[str, Any]:
     """The first plain values by their dotted names, text cut short."""
     out: dict[str, Any] = {}
     for name, found in _leaves(value):
-        if isinstance(found, _PLAIN) and len(out) < 300:
+        if isinstance(found, _PLAIN) and len(out) < _MOST_SAID:
             out[name] = found[:300] if isinstance(found, str) else found
     return out
 
@@ -44,7 +45,7 @@ def _leaves(value: Any) -> Iterator[tuple[str, Any]]:
         name, here, depth = waiting.pop()
         inner = _inner(here)
         if inner is None:
-            if not isinstance(here, (*_PLAIN, View, Named, bytes)):
+            if not isinstance(here, (*_PLAIN, View, Named, bytes, memoryview)):
                 raise Refused("its pickle is broken")
             yield name, here
             continue

@@ -8,22 +8,41 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from limner.quarantine.values import Made, Named, Refused, Storage, View, inert, put, storage_of
 
-__all__ = ["Machine"]
+__all__ = ["Budget", "Machine"]
 
 _MOST_OPCODES = 400_000  # a checkpoint of 2,500 tensors with its optimiser's has 300,000
 _LONGEST_LINE, _LONGEST_INTEGER = 512, 16  # characters, bytes
+_LONG = 4096  # bytes from which a string is left where it lies
 _MARK = object()
 
 
-class Machine:
-    """Runs one pickle in `data` from `at`; `at` is behind it afterwards."""
+@dataclass
+class Budget:
+    """How many opcodes are left, of one pickle or of several together."""
 
-    def __init__(self, data: bytes | memoryview, at: int = 0, script: bool = False) -> None:
-        self.data, self.at, self.script = data, at, script
+    left: int = _MOST_OPCODES
+
+
+class Machine:
+    """Runs one pickle in `data` from `at`; `at` is behind it afterwards.
+
+    named: what a module's name stands for
+    """
+
+    def __init__(
+        self,
+        data: bytes | memoryview,
+        at: int = 0,
+        named: Callable[[str, str], Named] = inert,
+        budget: Budget | None = None,
+    ) -> None:
+        self.data, self.at, self.named = data, at, named
+        self.budget = budget or Budget()
         self.stack: list[Any] = []
         self.memo: dict[int, Any] = {}
         self.storages: dict[str, Storage] = {}
@@ -31,7 +50,8 @@ class Machine:
     def run(self) -> Any:
         """What the pickle stands for. Raises Refused for everything that is not plain."""
         try:
-            for _ in range(_MOST_OPCODES):
+            while self.budget.left:
+                self.budget.left -= 1
                 code = self.data[self.at]
                 self.at += 1
                 if code == 0x2E:  # STOP
@@ -104,7 +124,17 @@ def _text(form: str) -> Callable[[Machine], None]:
 
 
 def _raw(form: str) -> Callable[[Machine], None]:
-    return lambda machine: machine.push(machine.take(machine.number(form)))
+    """Bytes. Long ones hold numbers: they stay where they are."""
+
+    def step(machine: Machine) -> None:
+        count, data = machine.number(form), machine.data
+        if count < _LONG or isinstance(data, bytes) or machine.at + count > len(data):
+            machine.push(machine.take(count))
+            return
+        machine.at += count
+        machine.push(data[machine.at - count : machine.at])
+
+    return step
 
 
 def _latin(form: str) -> Callable[[Machine], None]:
@@ -210,14 +240,14 @@ def _recall(key: Callable[[Machine], int]) -> Callable[[Machine], None]:
 
 def _global(machine: Machine) -> None:
     module = machine.line()
-    machine.push(inert(module, machine.line(), machine.script))
+    machine.push(machine.named(module, machine.line()))
 
 
 def _stack_global(machine: Machine) -> None:
     name, module = machine.pop(), machine.pop()
     if not isinstance(name, str) or not isinstance(module, str):
         raise Refused("its pickle asks for a name that is no text")
-    machine.push(inert(module, name, machine.script))
+    machine.push(machine.named(module, name))
 
 
 def _persistent(machine: Machine) -> None:
@@ -242,7 +272,9 @@ def _build(machine: Machine) -> None:
     """BUILD: the state of an object that is not here, or of a dictionary (`_metadata`: dropped)."""
     state = machine.pop()
     target = machine.stack[-1]
-    if isinstance(target, Made) and isinstance(state, dict):
+    if isinstance(target, Made) and target.fill:
+        target.fill(target, state)
+    elif isinstance(target, Made) and isinstance(state, dict):
         target.state.update(state)
     elif not isinstance(target, (dict, View)):
         raise Refused("its pickle sets the state of what has none")
@@ -296,6 +328,7 @@ _STEPS: dict[int, Callable[[Machine], None]] = {
     ord("B"): _raw("I"),
     ord("C"): _raw("B"),
     0x8E: _raw("Q"),
+    0x96: _raw("Q"),  # a bytearray
     ord(")"): _constant(tuple),
     ord("t"): _tuple_of_mark,
     0x85: _tuple(1),
@@ -303,6 +336,8 @@ _STEPS: dict[int, Callable[[Machine], None]] = {
     0x87: _tuple(3),
     ord("]"): _constant(list),
     ord("l"): _list_of_mark,
+    0x8F: _constant(list),  # a set: all that is asked of it is what it holds
+    0x90: _appends,
     ord("a"): _append,
     ord("e"): _appends,
     ord("}"): _constant(dict),

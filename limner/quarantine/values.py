@@ -12,9 +12,11 @@ from typing import Any
 
 __all__ = [
     "BYTES",
+    "LARGEST_PICKLE",
     "NAMES",
     "Made",
     "Named",
+    "Opened",
     "Refused",
     "Storage",
     "View",
@@ -38,10 +40,14 @@ class Named:
 
 @dataclass(eq=False)
 class Made:
-    """An object of a class that is not here: what its pickle sets on it, as plain values."""
+    """An object of a class that is not here: what its pickle sets on it, as plain values.
+
+    fill: what takes a state that is no dictionary; None: there is none
+    """
 
     name: str
     state: dict[Any, Any] = field(default_factory=dict)
+    fill: Callable[[Made, Any], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -64,6 +70,15 @@ class View:
     strides: tuple[int, ...]
 
 
+@dataclass
+class Opened:
+    """What a file holds: its value, and the numbers of a storage by its key."""
+
+    value: Any
+    storage: Callable[[str], memoryview]
+
+
+LARGEST_PICKLE = 32_000_000  # bytes, of one that holds no numbers
 # safetensors' names of types, and the bytes of one number.
 BYTES = {
     "F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1,
@@ -187,7 +202,7 @@ NAMES = _names()
 _INERT = ("pytorch_lightning.callbacks.", "lightning.pytorch.callbacks.")
 
 
-def inert(module: str, name: str, script: bool) -> Named:
+def inert(module: str, name: str, script: bool = False) -> Named:
     """The machine's own stand-in for a name. Raises Refused for one it does not know.
 
     script: the file is a TorchScript archive, whose objects' classes are all in `__torch__`

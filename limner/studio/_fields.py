@@ -22,7 +22,7 @@ _SIZE = re.compile(r"(\d{1,4})x(\d{1,4})")
 
 # Parameters that no client may set: files to read, write or go on from, a compiler's minutes.
 LEFT_OUT = frozenset(
-    {"compile", "control", "file", "film", "output", "resume", "save", "svg", "watch"}
+    {"compile", "control", "file", "film", "low_memory", "output", "resume", "save", "svg", "watch"}
 )
 # Parameters that are uploads; `a`, `b` and `subject` may be words instead.
 PICTURES = frozenset({"a", "b", "mask", "picture", "pictures", "start", "subject"})

@@ -89,7 +89,7 @@ class Opened:
 def opened(plan: Plan) -> Opened:
     """Opens the networks. Raises BadInput for what is not usable."""
     model = open_stylegan(plan.model)
-    most = len(model.network.shape.sides)
+    most = len(model.stylegan2.shape.sides)
     plan = replace(plan, layers=max(1, round(most * 2 / 3)) if plan.layers is None else plan.layers)
     assert plan.layers is not None
     check_whole({f"layers (of the {most} that can move)": (plan.layers, 1, most)})
@@ -177,7 +177,7 @@ def keep(parts: Opened, place: Path, state: State, sheet: Picture) -> StyleGAN:
     draft = place / ".partial"
     try:
         shutil.rmtree(draft, ignore_errors=True)
-        write(draft, parts.adapting.adapted(state).network, None)
+        write(draft, parts.adapting.adapted(state).stylegan2, None)
         card = {"licence": licence, "world": parts.adapting.model.world, "adapted": recipe}
         (draft / "limner.json").write_text(json.dumps(card, indent=1))
         (draft / "README.md").write_text(_card(recipe, licence), encoding="utf-8")

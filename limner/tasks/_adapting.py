@@ -107,13 +107,13 @@ class Adapting:
 
     def began(self) -> State:
         """Before the first step."""
-        latent = _taken(self.model.network)
+        latent = _taken(self.model.stylegan2)
         unknown = torch.full((1,), torch.inf)
         return State(0, latent, unknown, latent, unknown, {})
 
     def adapted(self, state: State) -> StyleGAN:
         """A model of its own with a State's weights."""
-        network = copy.deepcopy(self.model.network)
+        network = copy.deepcopy(self.model.stylegan2)
         _put(network, state.latent)
         name = f"{self.model.name}, adapted"
         return replace(self.model, name=name, network=network, discriminator=None, files=())
@@ -121,7 +121,7 @@ class Adapting:
     def states(self, state: State, steps: int) -> Iterator[State]:
         """From a State to after step `steps`; the same from any State of the way."""
         model = self.adapted(state)
-        rows, told = weights(model.network), False
+        rows, told = weights(model.stylegan2), False
         for i in range(state.step, steps):
             memory = dict(state.memory)
             if i % self.choice_every == 0:
@@ -133,7 +133,7 @@ class Adapting:
             elif not told:
                 told = True
                 warnings.warn("no finite gradient, so no step", Notice, stacklevel=2)
-            latent = _taken(model.network)
+            latent = _taken(model.stylegan2)
             state = State(i + 1, latent, loss, latent, loss, memory)
             yield state
 

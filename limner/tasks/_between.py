@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from limner.denoisers.cfg import CFG
-from limner.denoisers.network import Network
 from limner.errors import BadInput
 from limner.models._open import placed
 from limner.models._text_to_image import TextToImage
@@ -24,7 +23,7 @@ from limner.prompt import parse
 from limner.tasks import Watch
 from limner.tasks._blend import spherical
 from limner.tasks._checks import file_hash
-from limner.tasks._paint import AT_ONCE, Course, Plan, from_noise, levels, paint
+from limner.tasks._paint import AT_ONCE, Course, Plan, from_noise, levels, network_of, paint
 from limner.tasks._parts import Parts
 from limner.tasks._planned import planned
 from limner.tasks._recipe import told
@@ -85,15 +84,16 @@ def painted_between(
     parts = Parts(watch, 0)
     ends = makes[asked.space](asked, model, precision, parts, len(chunks))
     run = {name: value for name, value in vars(asked).items() if name not in vars(ends.plan)}
-    network = Network(ends.model.unet, ends.model.prediction, ends.model.alpha_bars)
+    network, scale = network_of(ends.model, ends.plan)
     out: list[Picture] = []
     for chunk in chunks:
         shares = [number / (asked.frames - 1) for number in chunk]
         with_ = torch.cat([ends.condition(share) for share in shares])
         x = torch.cat([ends.start(share) for share in shares])
-        denoiser = CFG(network, with_, ends.without, ends.plan.guidance_scale)
+        denoiser = CFG(network, with_, ends.without, scale)
         start = partial(_given, x)
-        way = Course(denoiser, levels(ends.model, ends.plan.steps), start, ends.finish)
+        along = levels(ends.model, ends.plan.steps, size=ends.plan.size)
+        way = Course(denoiser, along, start, ends.finish)
         watcher = parts.next(way.count)
         out += paint(
             ends.model, ends.plan, chunk, run, watcher, task="interpolate", course=way, files={}

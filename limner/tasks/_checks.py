@@ -97,19 +97,23 @@ def check_local(name: object, flag: str) -> None:
 
 
 def is_local(name: object) -> bool:
-    """Whether a model's name means one that comes with limner or is a folder here, and so does its
-    adapter, if it has one."""
+    """Whether a model's name means one that comes with limner, is a folder here or on the shelf,
+    and so does its adapter, if it has one."""
     from limner.models._open import parted, split_added
+    from limner.models._shelf import find, to_files
     from limner.models.adapter import adapters_here
     from limner.models.checkpoint import is_checkpoint
     from limner.models.embedded import CLIPS
+    from limner.models.taesd import is_here, taken_out
 
     if not (isinstance(name, str) and name):
         return False
     base, rest = parted(name)
+    quick, rest = taken_out(to_files(rest))
     files, adapter = split_added(rest)
-    own = base in CLIPS or os.path.isdir(base) or is_checkpoint(base)
+    own = base in CLIPS or os.path.isdir(base) or is_checkpoint(base) or find(base) is not None
     own = own and all(is_checkpoint(file) for file, _ in files)
+    own = own and all(is_here(each) for each in quick)
     return own and (adapter in ("", *adapters_here()) or os.path.isdir(adapter))
 
 

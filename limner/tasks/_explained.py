@@ -100,7 +100,7 @@ def _watching(model: TextToImage, plan: Plan, notes: Notes) -> Any:
     def again(x: Tensor, timesteps: Tensor, states: Tensor) -> Tensor:
         return said[-1][-len(x) :]
 
-    replayed = replace(model, unet=_Module(Plain(again)))
+    replayed = replace(model, unet=_Module(Plain(again)), takes_scale=False)
     beside = torch.zeros(1, model.beside, 1, 1) if model.beside else None
     both = [guided(replayed, each, beside) for each in (plan, replace(plan, guidance_scale=1.0))]
 

@@ -25,8 +25,8 @@ from limner.generators.vqgan import vqgan
 from limner.judges._views import Camera
 from limner.models._open import open_model
 from limner.models._text_to_image import TextToImage
-from limner.models.biggan import BigGAN, open_biggan
-from limner.models.stylegan import StyleGAN, open_stylegan
+from limner.models.biggan import BigGAN, biggan_side, open_biggan
+from limner.models.stylegan import StyleGAN, open_stylegan, stylegan_side
 from limner.models.vqgan import Vqgan, open_vqgan
 
 __all__ = ["GENERATORS", "Usual", "Wanted", "begun_at", "colours", "usual", "usual_grid"]
@@ -52,6 +52,7 @@ class Usual:
     bounds:     between which `evolve` looks for every number of a latent; None: it is too long,
                 or its parts are too different, to be bred
     opens:      opens the model whose networks it paints with; None: it has none
+    side:       pixels of a side of the only pictures that a model paints; None: it paints any
     """
 
     make: Callable[[Wanted], Generator]
@@ -62,6 +63,7 @@ class Usual:
     bounds: tuple[float, float] | None = (0.0, 1.0)
     camera: Camera = field(default_factory=Camera)
     opens: Callable[[str], TextToImage | Vqgan | BigGAN | StyleGAN] | None = None
+    side: Callable[[str], int] | None = None
 
 
 @runtime_checkable
@@ -93,7 +95,7 @@ def _biggan(kind: str) -> Usual:
         assert isinstance(wanted.model, BigGAN)
         return biggan(wanted.model, wanted.size, kind)
 
-    return Usual(made, steps=200, size=64, bounds=None, opens=open_biggan)
+    return Usual(made, steps=200, size=64, bounds=None, opens=open_biggan, side=biggan_side)
 
 
 def _stylegan(kind: str, bounds: tuple[float, float] | None = None) -> Usual:
@@ -103,7 +105,7 @@ def _stylegan(kind: str, bounds: tuple[float, float] | None = None) -> Usual:
         assert isinstance(wanted.model, StyleGAN)
         return stylegan(wanted.model, wanted.size, kind)
 
-    return Usual(made, steps=200, size=64, bounds=bounds, opens=open_stylegan)
+    return Usual(made, steps=200, size=64, bounds=bounds, opens=open_stylegan, side=stylegan_side)
 
 
 # CLIPDraw's views (Frans et al. 2021): 70% to 90% of the picture, tilted, nothing else. Here a side

@@ -16,17 +16,27 @@ from limner._rooms import find
 from limner.denoisers import Conditional, Denoiser
 from limner.denoisers.cfg import CFG
 from limner.denoisers.compose import Compose
+from limner.denoisers.controlled import Acting, Controlled
 from limner.denoisers.network import Network
 from limner.denoisers.shown import Shown
 from limner.errors import BadInput, LimnerError
-from limner.levels import CLEAN, Level, level_at, levels_of, vp_level
+from limner.levels import (
+    CLEAN,
+    Level,
+    distilled_levels,
+    flow_levels,
+    level_at,
+    levels_of,
+    vp_level,
+)
 from limner.models._text_to_image import TextToImage
 from limner.noise import Noise
-from limner.picture import Picture
+from limner.picture import Picture, resize
 from limner.prompt import parse
 from limner.samplers import State
 from limner.samplers._resampled import journey, jump_of, resampled
 from limner.tasks import Progress, Watch
+from limner.tasks._controls import Controls
 from limner.tasks._recipe import recipe_of
 
 __all__ = [
@@ -37,6 +47,7 @@ __all__ = [
     "from_noise",
     "guided",
     "levels",
+    "network_of",
     "paint",
     "states",
 ]
@@ -93,22 +104,25 @@ def paint(
     task: str = "generate",
     course: Course | None = None,
     files: dict[str, str] | None = None,
+    controls: Controls | None = None,
 ) -> list[Picture]:
     """The pictures of these sample numbers, in their order.
 
     run:     remembered in the recipes beside the plan, as are the task and `files`, with their
              hashes, that the pictures were made from
     course:  from pure noise to all of the picture when not given
+    controls: those that the course has, for the recipes
     """
     course = course or from_noise(model, plan)
     recipe = recipe_of(
         task,
         asdict(plan) | run,
         model,
-        precision=str(model.dtype).removeprefix("torch."),
+        precision="int8" if model.rounded else str(model.dtype).removeprefix("torch."),
         device=model.device.type,
     )
     recipe |= {} if files is None else {"files": files}
+    recipe |= {} if controls is None else controls.recipe()
     chunks = [samples[i : i + AT_ONCE] for i in range(0, len(samples), AT_ONCE)]
     total = len(chunks) * course.count
     out: list[Picture] = []
@@ -118,20 +132,26 @@ def paint(
         for step, state in enumerate(states(course, plan, chunk), 1):
             latents = state.x
             if watch is not None:
-                preview = partial(pictures, state.denoised)
+                preview = partial(pictures, state.denoised, on_the_way=True)
                 watch(Progress(i * course.count + step, total, preview))
         out += pictures(latents)
     return out
 
 
 def guided(
-    model: TextToImage, plan: Plan, beside: Tensor | None = None, *, blank: bool = False
+    model: TextToImage,
+    plan: Plan,
+    beside: Tensor | None = None,
+    *,
+    blank: bool = False,
+    controls: Sequence[Acting] = (),
 ) -> Denoiser:
     """The network under the plan's words and guidance.
 
-    beside:  what a network sees below x that was trained to (see `TextToImage`). Raises BadInput
-             where it is missing.
-    blank:   with the negative words nothing is shown beside x, see `Shown`
+    beside:    what a network sees below x that was trained to (see `TextToImage`). Raises BadInput
+               where it is missing.
+    blank:     with the negative words nothing is shown beside x, see `Shown`
+    controls:  ControlNets that steer it, see `Controlled`
     """
     if model.conditioned and beside is None:
         fitting = {
@@ -147,11 +167,12 @@ def guided(
     phrases = parse(plan.prompt)
     texts = [plan.negative, *(phrase.text for phrase in phrases)]
     without, *states = model.encode_text(texts).split(1)
-    plain = Network(model.unet, model.prediction, model.alpha_bars)
-    network: Conditional = plain if beside is None else replace(plain, beside=beside)
+    plain, scale = network_of(model, plan)
+    shown = plain if beside is None else replace(plain, beside=beside)
+    network: Conditional = Controlled(shown, tuple(controls)) if controls else shown
     if blank and beside is not None:
         network = Shown(plain, beside, without)
-    weights = [plan.guidance_scale * phrase.weight for phrase in phrases]
+    weights = [scale * phrase.weight for phrase in phrases]
     interval, rescale = plan.guidance_interval, plan.guidance_rescale
     if len(states) == 1:
         return CFG(network, states[0], without, weights[0], interval, rescale)
@@ -160,18 +181,35 @@ def guided(
     return Compose(network, states, weights, without)
 
 
-def levels(model: TextToImage, steps: int, strength: float = 1.0) -> list[Level]:
+def network_of(model: TextToImage, plan: Plan) -> tuple[Network, float]:
+    """The model's network, and the scale at which it is guided from outside: 1 where it is told the
+    plan's."""
+    inside = plan.guidance_scale if model.takes_scale else None
+    network = Network(model.unet, model.prediction, model.alpha_bars, guidance=inside)
+    return network, plan.guidance_scale if inside is None else 1.0
+
+
+def levels(
+    model: TextToImage,
+    steps: int,
+    strength: float = 1.0,
+    size: tuple[int, int] | None = None,
+) -> list[Level]:
     """steps + 1 levels to CLEAN, evenly in time; the first is the share `strength` of the model's
     time, and at 1 the noisiest level that it knows: the end of its training's table.
 
-    diffusers' "trailing" timesteps of steps/strength steps, the last `steps` of them.
+    diffusers' "trailing" timesteps of steps/strength steps, the last `steps` of them. size: width
+    and height of the picture, by which a flow model may shift its times; its own when not given.
+    One that was distilled from so many steps knows only those.
     """
-    if strength == 1:
-        return levels_of(model.alpha_bars, steps)
-    left = [strength * (1 - i / steps) for i in range(steps)]
-    if model.alpha_bars is None:
-        return [*(Level(1 - t, t) for t in left), CLEAN]
     table = model.alpha_bars
+    if table is None:
+        return flow_levels(steps, model.shift.at(*(size or (model.size, model.size))), strength)
+    if model.origin is not None:
+        return distilled_levels(table, steps, model.origin, strength)
+    if strength == 1:
+        return levels_of(table, steps)
+    left = [strength * (1 - i / steps) for i in range(steps)]
     return [*(_level(table, t * len(table)) for t in left), CLEAN]
 
 
@@ -183,10 +221,19 @@ def _level(table: Tensor, count: float) -> Level:
     return vp_level(1 / (1 + ratio**2))
 
 
-def from_noise(model: TextToImage, plan: Plan, denoiser: Denoiser | None = None) -> Course:
-    """From pure noise to all of the picture. denoiser: `guided` when not given."""
-    along = levels(model, plan.steps)
+def from_noise(
+    model: TextToImage,
+    plan: Plan,
+    denoiser: Denoiser | None = None,
+    controls: Controls | None = None,
+) -> Course:
+    """From pure noise to all of the picture. denoiser: `guided` with the controls, if not given."""
+    along = levels(model, plan.steps, size=plan.size)
     width, height = plan.size
+    if denoiser is None:
+        view = partial(resize, size=(height, width))
+        steer = () if controls is None else controls.along(along, view)
+        denoiser = guided(model, plan, controls=steer)
     shape = (model.channels, height // model.downscale, width // model.downscale)
     # Latents have about unit variance, and so α·x0 + σ·n has α² + σ²; at 1 for a VP model this is
     # also what diffusers' pipelines start from.
@@ -195,7 +242,7 @@ def from_noise(model: TextToImage, plan: Plan, denoiser: Denoiser | None = None)
     def start(noise: Noise) -> Tensor:
         return (noise.normal(shape) * spread).to(model.device)
 
-    return Course(denoiser or guided(model, plan), along, start)
+    return Course(denoiser, along, start)
 
 
 def states(course: Course, plan: Plan, samples: Sequence[int]) -> Iterator[State]:
@@ -212,9 +259,11 @@ def _pictures(
     recipe: dict[str, Any],
     samples: Sequence[int],
     latents: Tensor,
+    *,
+    on_the_way: bool = False,
 ) -> list[Picture]:
-    """Decoded and finished, with a recipe each."""
-    pixels = model.decode(latents).cpu()
+    """Decoded (by what is quicker, on the way) and finished, with a recipe each."""
+    pixels = (model.preview if on_the_way else model.decode)(latents).cpu()
     check_finite(model, latents)
     check_finite(model, pixels)
     batch = {"batch": [samples[0], len(samples)]}

@@ -9,7 +9,7 @@ from typing import Any
 
 from limner._rooms import names
 from limner.errors import BadInput
-from limner.models._open import open_model
+from limner.models._open import opened_for
 from limner.models._text_to_image import TextToImage
 from limner.prompt import CutWord, Phrase, UnseenWord, check, parse
 from limner.tasks._checks import check_local, check_whole
@@ -32,10 +32,13 @@ def planned(
     sampler: str | None,
     model: str | Path | TextToImage,
     wordless: bool = False,
+    precision: str | None = None,
+    low_memory: bool = False,
 ) -> tuple[TextToImage, Plan]:
     """The model, opened, and what it is to paint, of its own size. Arguments as in `generate`.
 
-    wordless: the prompt may be empty
+    wordless:   the prompt may be empty
+    precision:  what it will be `placed` in; a model given by name is read straight into that
 
     Raises BadInput; warns of words that the model does not know.
     """
@@ -44,7 +47,7 @@ def planned(
     _check_guidance(guidance_scale, guidance_interval, guidance_rescale)
     if sampler is not None and sampler not in names("samplers"):
         raise BadInput(f"no sampler {sampler!r}: choose one of {', '.join(names('samplers'))}")
-    opened = open_model(model) if isinstance(model, (str, Path)) else model
+    opened = opened_for(model, precision, low_memory)
     _warn(opened, [*(phrase.text for phrase in phrases), negative or ""])
     return opened, Plan(
         prompt=prompt,

@@ -11,14 +11,13 @@ import torch
 from torch import Tensor
 
 from limner.denoisers import Denoiser
-from limner.denoisers.network import Network
 from limner.denoisers.regions import Regions, View
 from limner.errors import BadInput
 from limner.models._regions import boxes_cover, laid_out
 from limner.models._text_to_image import TextToImage
 from limner.models.adapter import with_adapter
 from limner.prompt import check, parse
-from limner.tasks._paint import Course, Plan, from_noise, guided
+from limner.tasks._paint import Course, Plan, from_noise, guided, network_of
 
 __all__ = ["METHODS", "Region", "boxed", "boxes_of", "conditioned", "course_of", "method_of"]
 
@@ -147,8 +146,8 @@ def _composed(model: TextToImage, plan: Plan, regions: Sequence[Region]) -> Deno
     covers = torch.stack([each.cover for each in regions])
     free = torch.flip(torch.cumprod(torch.flip(1 - covers, [0]), 0), [0])
     masks = covers * torch.cat([free[1:], torch.ones_like(free[:1])])
-    network = Network(model.unet, model.prediction, model.alpha_bars)
-    scale = plan.guidance_scale * phrases[0].weight
+    network, scale = network_of(model, plan)
+    scale *= phrases[0].weight
     least = model.size // model.downscale // 2
     views = [_view(mask, least) for mask in masks]
     return Regions(network, whole, parts, masks.to(model.device), without, scale, views)

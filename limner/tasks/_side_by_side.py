@@ -171,12 +171,12 @@ def _states(requests: Sequence[Request]) -> Iterator[State]:
     )
     sampler = find("samplers", plan.sampler)
     start = from_noise(model, plan, denoiser).start(noise)
-    yield from sampler(denoiser, start, levels(model, plan.steps), noise=noise)
+    yield from sampler(denoiser, start, levels(model, plan.steps, size=plan.size), noise=noise)
 
 
 def _shown(request: Request, latents: Tensor) -> list[Picture]:
     """A request's own rows (b, c, h, w), as they are expected to come out."""
-    return [Picture(pixels) for pixels in request.model.decode(latents).cpu()]
+    return [Picture(pixels) for pixels in request.model.preview(latents).cpu()]
 
 
 def _made(request: Request, place: range, pixels: Tensor) -> list[Picture]:
@@ -186,7 +186,7 @@ def _made(request: Request, place: range, pixels: Tensor) -> list[Picture]:
     run = {"count": len(request.samples), "first": request.samples.start}
     recipe = recipe_of(
         "generate",
-        asdict(request.plan) | run | {"best_of": None, "compile": False},
+        asdict(request.plan) | run | {"best_of": None, "compile": False, "control": None},
         request.model,
         precision=str(request.model.dtype).removeprefix("torch."),
         device=request.model.device.type,

@@ -21,7 +21,8 @@ __all__ = ["Classified", "classify"]
 
 @dataclass(frozen=True)
 class Classified:
-    """A picture and the labels' probabilities, the most likely first."""
+    """A picture and the labels' probabilities, the most likely first; of a SigLIP each label's own,
+    whatever the others are."""
 
     picture: Picture
     labels: dict[str, float]
@@ -65,7 +66,7 @@ def classify(
     model = opened(clip)
     seen, embeddings = looked_at(model, pictures)
     means = _means(model, [fill(sentences, label) for label in wanted])
-    chances = (model.logit_scale * embeddings @ means.T).softmax(1).tolist()
+    chances = model.chances(embeddings, means).tolist()
     sorted_ = [sorted(zip(wanted, row), key=lambda pair: -pair[1]) for row in chances]
     return [Classified(picture, dict(pairs)) for picture, pairs in zip(seen, sorted_)]
 

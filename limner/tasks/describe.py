@@ -21,7 +21,8 @@ __all__ = ["Described", "describe"]
 
 @dataclass(frozen=True)
 class Described:
-    """A picture and its captions with their probabilities among all tried, the likeliest first."""
+    """A picture and its captions with their probabilities among all tried, the likeliest first; of
+    a SigLIP that was given captions, each one's own."""
 
     picture: Picture
     captions: dict[str, float]
@@ -67,8 +68,8 @@ def describe(
         found = [search(embedding) for embedding in embeddings]
     else:
         texts = list(dict.fromkeys(given))
-        logits = model.logit_scale * embeddings @ model.embed_texts(texts).T
-        found = [dict(zip(texts, row)) for row in logits.tolist()]
+        chances = model.chances(embeddings, model.embed_texts(texts))
+        found = [dict(zip(texts, row)) for row in chances.tolist()]
     return [Described(picture, _likeliest(each, top)) for picture, each in zip(seen, found)]
 
 
@@ -76,8 +77,9 @@ class _Search:
     """A beam search: each stage says more about the likeliest that the stages before it found.
 
     The best critic of InfoNCE is the logarithm of p(picture | caption) / p(picture) (van den Oord
-    et al. 2018, §2.3), so the likeliest caption is that of the highest scaled cosine plus the
-    logarithm of its own odds. Without the odds the longest captions win, there being so many.
+    et al. 2018, §2.3), as SigLIP's is up to its bias, so the likeliest caption is that of the
+    highest scaled cosine plus the logarithm of its own odds. Without the odds the longest captions
+    win, there being so many.
     """
 
     def __init__(self, clip: Clip) -> None:
@@ -85,7 +87,9 @@ class _Search:
         self.known: dict[str, Tensor] = {}  # captions' embeddings, for the pictures that follow
 
     def __call__(self, embedding: Tensor) -> dict[str, float]:
-        """A picture's embedding (d,) → captions and their logits."""
+        """A picture's embedding (d,) → captions and their probabilities among them."""
+        import torch
+
         from limner.tasks._captions import STAGES, log_odds
         from limner.worlds.scenes import Scene, canonical
 
@@ -98,7 +102,8 @@ class _Search:
                 cosines = (scaled @ embedding).tolist()
                 logits |= {each: cosine + log_odds(each) for each, cosine in zip(new, cosines)}
             ranked = sorted(logits, key=lambda scene: -logits[scene])
-        return {canonical(scene): logits[scene] for scene in ranked}
+        chances = torch.tensor([logits[scene] for scene in ranked]).softmax(0).tolist()
+        return dict(zip((canonical(scene) for scene in ranked), chances))
 
     def _texts(self, captions: list[str]) -> Tensor:
         import torch
@@ -109,9 +114,6 @@ class _Search:
         return torch.stack([self.known[caption] for caption in captions])
 
 
-def _likeliest(logits: dict[str, float], top: int) -> dict[str, float]:
-    """Captions and their probabilities, the likeliest first."""
-    import torch
-
-    chances = torch.tensor(list(logits.values())).softmax(0).tolist()
-    return dict(sorted(zip(logits, chances), key=lambda pair: -pair[1])[:top])
+def _likeliest(chances: dict[str, float], top: int) -> dict[str, float]:
+    """So many captions and their probabilities, the likeliest first."""
+    return dict(sorted(chances.items(), key=lambda pair: -pair[1])[:top])

@@ -33,7 +33,7 @@ def explain(
     guidance_scale: float | None = None,
     guidance_interval: tuple[float, float] = (0.0, 1.0),
     guidance_rescale: float = 0.0,
-    sampler: str = "dpmpp_2m",
+    sampler: str | None = None,
     size: str | tuple[int, int] | None = None,
     model: str | Path | TextToImage | None = None,
     precision: str = "auto",
@@ -55,7 +55,8 @@ def explain(
         guidance_scale: how strongly the words pull; the model's own when not given
         guidance_interval: from and to, in flow time: 0 is clean, 1 is noise; no pull outside
         guidance_rescale: 0 to 1, against too much contrast at large scales
-        sampler: how to get from noise to a picture: a name in limner/samplers
+        sampler: how to get from noise to a picture: a name in limner/samplers; the model's own
+            when not given
         size: width and height in pixels, such as 128x96; the model's own when not given
         model: "embedded", a folder in diffusers' layout, a hub id, or what open_model gave; the
             recipe's, or embedded, when not given

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from limner.errors import BadInput
-from limner.tasks._checks import MOST_PICTURES, check_run, check_whole
+from limner.tasks._checks import MOST_PICTURES, check_files, check_run, check_whole
 
 if TYPE_CHECKING:
     from limner.models._text_to_image import TextToImage
+    from limner.models.controlnet import Control
     from limner.picture import Picture
     from limner.tasks import Watch
 
@@ -35,8 +37,10 @@ def generate(
     size: str | tuple[int, int] | None = None,
     model: str | Path | TextToImage = "embedded",
     best_of: int | None = None,
+    control: str | Control | Sequence[str | Control] | None = None,
     precision: str = "auto",
     compile: bool = False,
+    low_memory: bool = False,
     fast: bool = False,
     watch: Watch | None = None,
 ) -> list[Picture]:
@@ -60,21 +64,25 @@ def generate(
         size: width and height in pixels, such as 128x96; the model's own when not given
         model: "embedded", a folder in diffusers' layout, a hub id, or what open_model gave
         best_of: paint so many and keep those that CLIP ranks highest, best first
-        precision: auto, float32 or bfloat16
+        control: pictures that ControlNets paint by: "MODEL:WEIGHT=PICTURE", in a part of the steps
+            "MODEL:WEIGHT:0,0.6=PICTURE", by its edges "MODEL=canny:PICTURE"
+        precision: auto, float32, bfloat16, or int8: large weights in eight bits
         compile: compile the network: slow the first time, faster from then on; on a CPU in
             bfloat16 it rounds to eight bits, which is not seen but not quite the same picture
+        low_memory: one network in memory at a time, and large pictures decoded in tiles
         fast: paint in a few steps, with the model's student (see `limner train student`)
         watch: called after each step with a Progress; raise in it to stop
 
     Raises BadInput when an argument or the model is not usable.
     """
     from limner.models._open import placed
-    from limner.tasks._paint import paint
+    from limner.tasks._controls import controls_of, steering
+    from limner.tasks._paint import from_noise, paint
     from limner.tasks._planned import planned
 
     check_run(count, seed, first)
     check_whole({"best-of": (count if best_of is None else best_of, count, MOST_PICTURES)})
-    wanted = None if size is None else size_of(size)
+    wanted, pictured = None if size is None else size_of(size), controls_of(control)
     opened, plan = planned(
         prompt,
         negative=negative,
@@ -85,11 +93,24 @@ def generate(
         guidance_rescale=guidance_rescale,
         sampler=sampler,
         model=_quick(model) if fast else model,
+        precision=precision,
+        low_memory=low_memory,
     )
     plan = replace(plan, size=fitting(wanted or plan.size, opened))
     run = {"count": count, "first": first, "best_of": best_of, "compile": compile}
+    run["low_memory"] = low_memory
     opened = placed(opened, precision, compile)
-    pictures = paint(opened, plan, range(first, first + (best_of or count)), run, watch)
+    controls = steering(pictured, opened)
+    pictures = paint(
+        opened,
+        plan,
+        range(first, first + (best_of or count)),
+        run | {"control": controls.arguments()},
+        watch,
+        course=from_noise(opened, plan, controls=controls),
+        files=controls.files() or None,
+        controls=controls,
+    )
     return _best(pictures, prompt, count) if best_of is not None else pictures
 
 
@@ -102,11 +123,15 @@ def again(
     watch: Watch | None,
 ) -> list[Picture]:
     """Pictures of a recipe's run once more; no CLIP had a part in them."""
+    from limner.tasks._controls import controls_again
     from limner.tasks._planned import told_again
 
     said, shared = recipe["arguments"], told_again(recipe, samples, model)
+    check_files({"files": {}} | recipe)
     return generate(
         size=tuple(said["size"]),
+        control=controls_again(said),
+        low_memory=said.get("low_memory", False),
         watch=watch,
         **shared,
     )

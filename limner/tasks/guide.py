@@ -48,7 +48,7 @@ def guide(
     classifier_scale: float = 3.0,
     weak: str | Path | None = None,
     auto_scale: float = 2.0,
-    sampler: str = "dpmpp_2m",
+    sampler: str | None = None,
     model: str | Path | TextToImage = "embedded",
     precision: str = "auto",
     watch: Watch | None = None,
@@ -83,7 +83,8 @@ def guide(
         classifier_scale: of classifier
         weak: folder of the model that auto leads away from: an earlier checkpoint, or a smaller one
         auto_scale: of auto; 1 is none
-        sampler: how to get from noise to a picture: a name in limner/samplers
+        sampler: how to get from noise to a picture: a name in limner/samplers; the model's own
+            when not given
         model: "embedded", a folder in diffusers' layout, a hub id, or what open_model gave
         precision: auto, float32 or bfloat16
         watch: called after each step with a Progress; raise in it to stop

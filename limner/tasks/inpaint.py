@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from limner.models._text_to_image import TextToImage
+    from limner.models.controlnet import Control
     from limner.picture import Picture
     from limner.tasks import Watch
 
@@ -41,11 +43,13 @@ def inpaint(
     guidance_scale: float | None = None,
     guidance_interval: tuple[float, float] = (0.0, 1.0),
     guidance_rescale: float = 0.0,
-    sampler: str = "dpmpp_2m",
+    sampler: str | None = None,
     model: str | Path | TextToImage = "embedded",
     adapter: str | None = None,
+    control: str | Control | Sequence[str | Control] | None = None,
     precision: str = "auto",
     compile: bool = False,
+    low_memory: bool = False,
     watch: Watch | None = None,
 ) -> list[Picture]:
     """Paints what the prompt says where a mask is white; where it is black no bit changes.
@@ -72,14 +76,18 @@ def inpaint(
         guidance_scale: how strongly the words pull; the model's own when not given
         guidance_interval: from and to, in flow time: 0 is clean, 1 is noise; no pull outside
         guidance_rescale: 0 to 1, against too much contrast at large scales
-        sampler: how to get from noise to a picture: a name in limner/samplers
+        sampler: how to get from noise to a picture: a name in limner/samplers; the model's own
+            when not given
         model: "embedded", a folder in diffusers' layout, a hub id, or what open_model gave; one for
             inpainting (a U-Net of 9 channels) or any other
         adapter: folder of an adapter (limner train inpainting), or none; limner's own where it fits
             the model, when not given
-        precision: auto, float32 or bfloat16
+        control: pictures, over all of this one, that ControlNets paint by: "MODEL:WEIGHT=PICTURE",
+            in a part of the steps "MODEL:WEIGHT:0,0.6=PICTURE", by its edges "MODEL=canny:PICTURE"
+        precision: auto, float32, bfloat16, or int8: large weights in eight bits
         compile: compile the network: slow the first time, faster from then on; on a CPU in
             bfloat16 it rounds to eight bits, which is not seen but not quite the same picture
+        low_memory: one network in memory at a time, and large pictures decoded in tiles
         watch: called after each step with a Progress; raise in it to stop
 
     Raises BadInput when an argument, the picture, the mask or the model is not usable.
@@ -87,6 +95,7 @@ def inpaint(
     from limner.models._open import placed
     from limner.models.adapter import with_adapter
     from limner.picture import load
+    from limner.tasks._controls import controls_of, steering
     from limner.tasks._masks import feathered, mask_of
     from limner.tasks._paint import paint
     from limner.tasks._planned import planned
@@ -95,7 +104,7 @@ def inpaint(
     check_run(count, seed, first)
     check_strength(strength)
     check_repainting(feather, resample)
-    pixels = load(picture).pixels[None]
+    pictured, pixels = controls_of(control), load(picture).pixels[None]
     shape = mask_of(mask, pixels)
     _check_kept(shape, mask)
     opened, plan = planned(
@@ -108,12 +117,15 @@ def inpaint(
         guidance_rescale=guidance_rescale,
         sampler=sampler,
         model=model,
+        precision=precision,
+        low_memory=low_memory,
     )
     opened = placed(with_adapter(opened, "inpainting", adapter), precision, compile)
-    rounds = rounds_of(opened, resample)
+    rounds, controls = rounds_of(opened, resample), steering(pictured, opened)
     run = {"picture": str(picture), "mask": str(mask), "strength": strength, "feather": feather}
     run |= {"whole": whole, "adapter": None if opened.beside else "none", "resample": rounds}
-    run |= {"count": count, "first": first, "compile": compile}
+    run |= {"count": count, "first": first, "compile": compile, "control": controls.arguments()}
+    run["low_memory"] = low_memory
     soft = feathered(shape, feather)
     return paint(
         opened,
@@ -123,9 +135,18 @@ def inpaint(
         watch,
         task="inpaint",
         course=repainted(
-            opened, plan, pixels, shape, strength=strength, rounds=rounds, soft=soft, whole=whole
+            opened,
+            plan,
+            pixels,
+            shape,
+            strength=strength,
+            rounds=rounds,
+            soft=soft,
+            whole=whole,
+            controls=controls,
         ),
-        files={name: file_hash(name) for name in (str(picture), str(mask))},
+        files={name: file_hash(name) for name in (str(picture), str(mask))} | controls.files(),
+        controls=controls,
     )
 
 
@@ -138,6 +159,7 @@ def again(
     watch: Watch | None,
 ) -> list[Picture]:
     """Pictures of a recipe's run once more."""
+    from limner.tasks._controls import controls_again
     from limner.tasks._planned import told_again
 
     said, shared = recipe["arguments"], told_again(recipe, samples, model)
@@ -150,6 +172,8 @@ def again(
         whole=said["whole"],
         resample=said["resample"],
         adapter=said.get("adapter", "none"),
+        control=controls_again(said),
+        low_memory=said.get("low_memory", False),
         watch=watch,
         **shared,
     )

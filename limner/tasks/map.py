@@ -31,7 +31,7 @@ def map(
     guidance_scale: float | None = None,
     guidance_interval: tuple[float, float] = (0.0, 1.0),
     guidance_rescale: float = 0.0,
-    sampler: str = "dpmpp_2m",
+    sampler: str | None = None,
     model: str | Path | TextToImage = "embedded",
     precision: str = "auto",
     compile: bool = False,
@@ -59,7 +59,8 @@ def map(
         guidance_scale: how strongly words and map pull; the model's own when not given
         guidance_interval: from and to, in flow time: 0 is clean, 1 is noise; no pull outside
         guidance_rescale: 0 to 1, against too much contrast at large scales
-        sampler: how to get from noise to a picture: a name in limner/samplers
+        sampler: how to get from noise to a picture: a name in limner/samplers; the model's own
+            when not given
         model: "embedded", a folder in diffusers' layout, a hub id, or what open_model gave
         precision: auto, float32 or bfloat16
         compile: compile the network: slow the first time, faster from then on; on a CPU in

@@ -39,11 +39,12 @@ def outpaint(
     guidance_scale: float | None = None,
     guidance_interval: tuple[float, float] = (0.0, 1.0),
     guidance_rescale: float = 0.0,
-    sampler: str = "dpmpp_2m",
+    sampler: str | None = None,
     model: str | Path | TextToImage = "embedded",
     adapter: str | None = None,
     precision: str = "auto",
     compile: bool = False,
+    low_memory: bool = False,
     watch: Watch | None = None,
 ) -> list[Picture]:
     """Paints on beyond a picture's edges; of the picture itself no bit changes.
@@ -70,14 +71,16 @@ def outpaint(
         guidance_scale: how strongly the words pull; the model's own when not given
         guidance_interval: from and to, in flow time: 0 is clean, 1 is noise; no pull outside
         guidance_rescale: 0 to 1, against too much contrast at large scales
-        sampler: how to get from noise to a picture: a name in limner/samplers
+        sampler: how to get from noise to a picture: a name in limner/samplers; the model's own
+            when not given
         model: "embedded", a folder in diffusers' layout, a hub id, or what open_model gave; one for
             inpainting (a U-Net of 9 channels) or any other
         adapter: folder of an adapter (limner train inpainting), or none; limner's own where it fits
             the model, when not given
-        precision: auto, float32 or bfloat16
+        precision: auto, float32, bfloat16, or int8: large weights in eight bits
         compile: compile the network: slow the first time, faster from then on; on a CPU in
             bfloat16 it rounds to eight bits, which is not seen but not quite the same picture
+        low_memory: one network in memory at a time, and large pictures decoded in tiles
         watch: called after each step with a Progress; raise in it to stop
 
     Raises BadInput when an argument, the picture or the model is not usable.
@@ -105,12 +108,14 @@ def outpaint(
         guidance_rescale=guidance_rescale,
         sampler=sampler,
         model=model,
+        precision=precision,
+        low_memory=low_memory,
     )
     opened = placed(with_adapter(opened, "inpainting", adapter), precision, compile)
     rounds = rounds_of(opened, resample)
     run = {"picture": str(picture), **sides, "feather": feather, "whole": whole}
     run |= {"adapter": None if opened.beside else "none", "resample": rounds}
-    run |= {"count": count, "first": first, "compile": compile}
+    run |= {"count": count, "first": first, "compile": compile, "low_memory": low_memory}
     soft = feathered(mask, feather)
     return paint(
         opened,
@@ -147,6 +152,7 @@ def again(
         whole=said["whole"],
         resample=said["resample"],
         adapter=said.get("adapter", "none"),
+        low_memory=said.get("low_memory", False),
         watch=watch,
         **shared,
     )

@@ -110,7 +110,8 @@ def paint(
     kind = usual(generator)
     _check_numbers(count, seed, first, best_of, steps, views, views_at_once)
     judges = named(kind.judges if judge is None else judge)
-    shape = _size(size, start, kind.size)
+    own = kind.side(str(model)) if kind.side and model is not None else kind.size
+    shape = _size(size, start, own)
     plan = Plan(
         prompt=check(prompt),
         schedule=schedule,

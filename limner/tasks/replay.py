@@ -40,7 +40,7 @@ _TASKS = (
     "vary",
 )
 # Lists of networks beside the model, of which recipes tell.
-_OTHERS = ("clips", "identities", "guides")
+_OTHERS = ("clips", "identities", "guides", "controls")
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ def tiny_model() -> TextToImage:
         weight.data.copy_(offset + scale * drawn)
     return TextToImage(
         name="tiny", unet=torch.nn.Identity(), vae=vae.requires_grad_(False),
-        text_encoder=torch.nn.Identity(), tokenizer=None, prediction="flow", alpha_bars=None,
+        text_encoder=torch.nn.Identity(), prediction="flow", alpha_bars=None,
         scaling_factor=0.5, shift_factor=0.25, channels=4, size=16, downscale=4, licence="MIT",
         files=(),
     )  # fmt: skip

@@ -64,11 +64,53 @@ def pipeline(
     )  # fmt: skip
 
 
-def first_names(pipe: Any, second: bool) -> dict[str, Tensor]:
+def xl_pipeline(words: Any, other: Any, inpainting: bool = False) -> Any:
+    """diffusers' pipeline, as XL has it. other: words of its second text encoder."""
+    from diffusers import DDIMScheduler, StableDiffusionXLPipeline, UNet2DConditionModel
+    from transformers import CLIPTextConfig, CLIPTextModelWithProjection
+
+    plain = pipeline(False, words)
+    torch.manual_seed(4)
+    unet = UNet2DConditionModel(
+        sample_size=128, block_out_channels=(64, 64, 128), layers_per_block=LAYERS,
+        cross_attention_dim=64 + 64, attention_head_dim=[1, 1, 2], use_linear_projection=True,
+        transformer_layers_per_block=[1, 1, 2], in_channels=9 if inpainting else 4,
+        addition_embed_type="text_time", addition_time_embed_dim=16,
+        projection_class_embeddings_input_dim=32 + 6 * 16,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+    )  # fmt: skip
+    config = CLIPTextConfig(
+        vocab_size=len(other), hidden_size=64, intermediate_size=96, num_attention_heads=1,
+        num_hidden_layers=3, max_position_embeddings=77, eos_token_id=other.eos_token_id,
+        bos_token_id=other.bos_token_id, hidden_act="gelu", projection_dim=32,
+    )  # fmt: skip
+    plain.vae.register_to_config(scaling_factor=0.13025)
+    return StableDiffusionXLPipeline(
+        unet=unet, vae=plain.vae, text_encoder=plain.text_encoder, tokenizer=words,
+        text_encoder_2=CLIPTextModelWithProjection(config), tokenizer_2=other,
+        scheduler=DDIMScheduler(
+            clip_sample=False, steps_offset=1, timestep_spacing="trailing", **BETAS
+        ),
+    )  # fmt: skip
+
+
+def xl_first_names(pipe: Any) -> dict[str, Tensor]:
+    """XL's weights as its original scripts saved them."""
+    out = first_names(pipe, False, xl=True)
+    text = pipe.text_encoder_2.state_dict()
+    bare = {name.removeprefix("text_model."): value for name, value in text.items()}
+    own = open_clip(bare, 3) | {"text_projection": text["text_projection.weight"].T}
+    out |= {"conditioner.embedders.1.model." + name: value for name, value in own.items()}
+    first = "cond_stage_model.", "conditioner.embedders.0."
+    return {name.replace(*first): value.contiguous().clone() for name, value in out.items()}
+
+
+def first_names(pipe: Any, second: bool, xl: bool = False) -> dict[str, Tensor]:
     """A pipeline's weights as the original scripts saved them."""
     out: dict[str, Tensor] = {}
     for name, value in pipe.unet.state_dict().items():
-        out["model.diffusion_model." + unet_name(name)] = value
+        out["model.diffusion_model." + unet_name(name, xl)] = value
     for name, value in pipe.vae.state_dict().items():
         square = ".attentions." in name and value.ndim == 2
         out["first_stage_model." + vae_name(name)] = value[:, :, None, None] if square else value
@@ -86,11 +128,13 @@ def first_names(pipe: Any, second: bool) -> dict[str, Tensor]:
     return {name: value.contiguous().clone() for name, value in out.items()}
 
 
-def unet_name(name: str) -> str:
+def unet_name(name: str, xl: bool = False, layers: int = LAYERS) -> str:
     head, *rest = name.split(".")
     tail = ".".join(rest[2:])
     if head == "time_embedding":
         return f"time_embed.{'0' if rest[0] == 'linear_1' else '2'}.{rest[1]}"
+    if head == "add_embedding":
+        return f"label_emb.0.{'0' if rest[0] == 'linear_1' else '2'}.{rest[1]}"
     if head == "conv_in":
         return f"input_blocks.0.0.{rest[0]}"
     if head in ("conv_norm_out", "conv_out"):
@@ -101,13 +145,13 @@ def unet_name(name: str) -> str:
     level, kind, number = int(rest[0]), rest[1], int(rest[2])
     tail = ".".join(rest[3:])
     if head == "down_blocks":
-        place = 1 + level * (LAYERS + 1) + number
+        place = 1 + level * (layers + 1) + number
         if kind == "downsamplers":
-            return f"input_blocks.{place + LAYERS}.0.op.{rest[-1]}"
+            return f"input_blocks.{place + layers}.0.op.{rest[-1]}"
         return f"input_blocks.{place}.{int(kind == 'attentions')}.{layer_name(tail)}"
-    place = level * (LAYERS + 1) + number
+    place = level * (layers + 1) + number
     if kind == "upsamplers":
-        return f"output_blocks.{place + LAYERS}.{1 if level == 0 else 2}.conv.{rest[-1]}"
+        return f"output_blocks.{place + layers}.{1 if level == 0 and not xl else 2}.conv.{rest[-1]}"
     return f"output_blocks.{place}.{int(kind == 'attentions')}.{layer_name(tail)}"
 
 
@@ -133,8 +177,8 @@ def vae_name(name: str) -> str:
     return name.replace("conv_norm_out", "norm_out")
 
 
-def open_clip(text: dict[str, Tensor]) -> dict[str, Tensor]:
-    """transformers' names → open_clip's, with the last layer that 2.x does without."""
+def open_clip(text: dict[str, Tensor], layers: int = 2) -> dict[str, Tensor]:
+    """transformers' names → open_clip's; of 2 layers, with the third that 2.x does without."""
     out = {
         "token_embedding.weight": text["embeddings.token_embedding.weight"],
         "positional_embedding": text["embeddings.position_embedding.weight"],
@@ -148,7 +192,7 @@ def open_clip(text: dict[str, Tensor]) -> dict[str, Tensor]:
         "mlp.fc1": "mlp.c_fc", "mlp.fc2": "mlp.c_proj",
     }  # fmt: skip
     for layer in range(3):
-        from_, to = f"encoder.layers.{min(layer, 1)}.", f"transformer.resblocks.{layer}."
+        from_, to = f"encoder.layers.{min(layer, layers - 1)}.", f"transformer.resblocks.{layer}."
         for kind in ("weight", "bias"):
             for old, own in new.items():
                 out[f"{to}{own}.{kind}"] = text[f"{from_}{old}.{kind}"]

@@ -179,7 +179,7 @@ def test_other_files_are_refused_in_a_line(made: Made, tmp_path: Path) -> None:
     shape = state | {f"{unet}middle_block.0.in_layers.2.weight": torch.zeros(2, 2)}
     cases: list[tuple[dict[str, torch.Tensor], str]] = [
         ({"weight": torch.zeros(2)}, "no Stable Diffusion checkpoint"),
-        ({"conditioner.embedders.0.x": torch.zeros(1), first: state[first]}, "Diffusion XL"),
+        ({"conditioner.embedders.0.model.x": torch.zeros(1), first: state[first]}, "the refiner"),
         ({"lora_unet_mid.lora_up.weight": torch.zeros(1)}, "is a LoRA: name it after"),
         ({first: torch.zeros(2)}, "lacks|has the shape"),
         ({first: state[first]}, "lacks"),
@@ -207,3 +207,41 @@ def test_a_vocabulary_that_is_too_large(made: Made, tmp_path: Path) -> None:
     alone.write_bytes(made("sd1")[0].read_bytes())
     with pytest.raises(BadInput, match=r"49408.*put the folder `tokenizer`"):
         open_model(alone)
+
+
+@pytest.mark.parametrize("inpainting", [False, True])
+def test_xl(tmp_path: Path, few_words: Any, inpainting: bool) -> None:
+    from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint
+    from transformers import CLIPTokenizer
+
+    few_words.save_pretrained(tmp_path / "tokenizer")
+    other = CLIPTokenizer.from_pretrained(tmp_path / "tokenizer", pad_token="!")
+    other.save_pretrained(tmp_path / "tokenizer_2")
+    pipe = _first_names.xl_pipeline(few_words, other, inpainting)
+    pipe.save_pretrained(tmp_path / "folder")
+    file, state = tmp_path / "xl.safetensors", _first_names.xl_first_names(pipe)
+    save_file(state, file)
+    converted = convert_ldm_unet_checkpoint(dict(state), dict(pipe.unet.config))
+    mine, theirs = checkpoint_parts(file), parts_of(tmp_path / "folder")
+    assert mine.second is not None and theirs.second is not None
+    assert set(mine.unet) == set(converted) == set(theirs.unet)
+    pairs = [(mine.unet, theirs.unet), (mine.unet, converted), (mine.text, theirs.text)]
+    for own, wanted in [*pairs, (mine.second.weights, theirs.second.weights)]:
+        assert set(own) == set(wanted)
+        assert all(torch.equal(own[name], wanted[name]) for name in wanted)
+    one, two = open_model(file), open_model(tmp_path / "folder")
+    texts = ["", "a red cube"]
+    assert torch.equal(one.encode_text(texts), two.encode_text(texts))
+    assert (one.size, one.downscale, one.scaling_factor) == (512, 4, 0.13025)
+    assert (one.beside, one.guidance_scale, one.prediction) == (5 * inpainting, 5.0, "epsilon")
+    x, t = torch.randn(1, 9 if inpainting else 4, 8, 8), torch.tensor([700.0])
+    said, wanted = (m.unet(x, t, encoder_hidden_states=m.encode_text(["a"])) for m in (one, two))
+    assert torch.allclose(said.sample, wanted.sample, atol=1e-5)
+    broken = {n: v for n, v in state.items() if not n.endswith(".text_projection")}
+    save_file(broken, file)
+    with pytest.raises(BadInput, match="lacks 'text_projection'"):
+        open_model(file)
+    odd = "model.diffusion_model.label_emb.0.0.weight"
+    save_file(state | {odd: torch.zeros(256, 127)}, file)
+    with pytest.raises(BadInput, match=r"takes 127 numbers.*XL's base"):
+        open_model(file)

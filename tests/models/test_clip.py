@@ -55,6 +55,32 @@ def test_texts_and_pictures_are_transformers(clip: Clip, clip_folder: Path) -> N
     assert clip.logit_scale == pytest.approx(float(model.logit_scale.exp()))
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"size": {"shortest_edge": 40}},
+        {"size": {"height": 32, "width": 32}},
+        {"size": {"height": 45, "width": 45}, "resample": 2},
+        {"size": 32, "do_normalize": False},
+    ],
+)
+def test_pictures_are_shown_as_by_transformers(
+    clip_folder: Path, tmp_path: Path, change: dict
+) -> None:
+    from transformers import CLIPImageProcessorPil
+
+    folder = Path(shutil.copytree(clip_folder, tmp_path / "clip"))
+    file = folder / "preprocessor_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | change))
+    ours, theirs = open_clip(folder).sight, CLIPImageProcessorPil.from_pretrained(folder)
+    for height, width in ((32, 32), (37, 53), (90, 21)):
+        image = picture(height, width)
+        wanted = theirs([image], return_tensors="pt").pixel_values
+        apart = (ours(tensor(image)) - wanted).abs() * 255 * min(ours.std)
+        assert apart.max() < 3 and apart.mean() < 0.4  # Pillow rounds and clips to bytes, twice
+
+
 def test_older_configs_find_the_end_by_the_highest_id(clip_folder: Path, tmp_path: Path) -> None:
     from transformers import CLIPModel, CLIPTokenizer
 

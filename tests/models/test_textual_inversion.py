@@ -49,7 +49,8 @@ def test_what_does_not_fit_is_refused_in_a_line(sd_folder: Get, tmp_path: Path) 
         ({"<toy>": torch.zeros(90, 32)}, "holds 90 tokens"),
         ({"cat</w>": torch.zeros(1, 32)}, "is one already"),
         ({" ": torch.zeros(1, 32)}, "rename it"),
-        ({"clip_l": torch.zeros(1, 32), "clip_g": torch.zeros(1, 48)}, "neither a LoRA nor"),
+        ({"clip_l": torch.zeros(1, 32), "clip_g": torch.zeros(1, 48)}, "for 2 text encoders"),
+        ({"clip_l": torch.zeros(1, 32), "<toy>": torch.zeros(1, 48)}, "neither a LoRA nor"),
         ({"<toy>": torch.zeros(1, 1, 32)}, "neither a LoRA nor"),
     ]
     for held, reason in cases:
