@@ -318,9 +318,10 @@ print(took)
 def test_the_public_names() -> None:
     assert limner.__all__ == [
         "BadInput", "Control", "LimnerError", "Picture", "adapt", "arithmetic", "classify",
-        "describe", "edit", "explain", "generate", "grid", "guide", "inpaint", "interpolate", "invert",
-        "layout", "load", "map", "mix", "modifiers", "open_clip", "open_model", "outpaint",
-        "paint", "rank", "replay", "restyle", "sample", "textdiff", "unclip", "upscale", "vary",
+        "describe", "edit", "explain", "generate", "grid", "guide", "inpaint", "interpolate",
+        "invert", "layout", "load", "map", "mix", "modifiers", "open_clip", "open_model",
+        "outpaint", "paint", "rank", "replay", "restyle", "sample", "textdiff", "unclip",
+        "upscale", "vary",
     ]  # fmt: skip
     for name in limner.__all__:
         assert callable(getattr(limner, name))
