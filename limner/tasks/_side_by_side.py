@@ -34,6 +34,9 @@ from limner.tasks.generate import fitting, size_of
 
 __all__ = ["Request", "again_among", "asked", "paint_together", "passes"]
 
+# What recipes of generate say of arguments that no request in a shared pass has.
+_ALONE = {"best_of": None, "compile": False, "control": None, "low_memory": False}
+
 
 @dataclass(frozen=True, eq=False)
 class Request:
@@ -186,7 +189,7 @@ def _made(request: Request, place: range, pixels: Tensor) -> list[Picture]:
     run = {"count": len(request.samples), "first": request.samples.start}
     recipe = recipe_of(
         "generate",
-        asdict(request.plan) | run | {"best_of": None, "compile": False, "control": None},
+        asdict(request.plan) | run | _ALONE,
         request.model,
         precision=str(request.model.dtype).removeprefix("torch."),
         device=request.model.device.type,
