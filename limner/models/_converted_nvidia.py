@@ -17,6 +17,7 @@ from torch import Tensor
 from limner.errors import BadInput
 from limner.models import _stylegan, _stylegan3
 from limner.models._converted_stylegan import measure
+from limner.models._families import under
 from limner.nets import stylegan, stylegan3
 from limner.nets._equalised import TAPS
 
@@ -34,8 +35,8 @@ def write(state: dict[str, Tensor], plain: dict[str, Any], folder: Path, label: 
     plain:  the values beside the tensors, by the same names
     label:  the number of the class that a network of classes paints
     """
-    own = {n.removeprefix(_PREFIX): t.float() for n, t in state.items() if n.startswith(_PREFIX)}
-    said = {n.removeprefix(_PREFIX): v for n, v in plain.items() if n.startswith(_PREFIX)}
+    own = {name: tensor.float() for name, tensor in under(state, _PREFIX).items()}
+    said = under(plain, _PREFIX)
     _mapping(own, said, label)
     if "synthesis.input.freqs" in own:
         third = stylegan3.Generator(_shape3(own, said))

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from limner.errors import BadInput
 from limner.models import _stylegan
+from limner.models._families import under
 from limner.nets import stylegan3
 from limner.nets.stylegan import Generator, Shape
 
@@ -32,7 +33,7 @@ _LAYER = {
 
 def write(state: dict[str, Tensor], folder: Path) -> None:
     """The folder. Raises BadInput where the tensors are not those of a StyleGAN2."""
-    own = {n.removeprefix("g_ema."): t for n, t in state.items() if n.startswith("g_ema.")}
+    own = under(state, "g_ema.")
     network = Generator(_shape(own))
     named = {new: tensor for name, tensor in own.items() if (new := _name(name))}
     wanted = network.state_dict()

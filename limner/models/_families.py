@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from limner.errors import BadInput
 
-__all__ = ["FAMILIES", "family_among", "family_of", "without_wrapper"]
+__all__ = ["FAMILIES", "family_among", "family_of", "under", "without_wrapper"]
 
 Value = TypeVar("Value")
 
@@ -32,11 +32,15 @@ FAMILIES: dict[str, tuple[str, ...]] = {
 _WRAPPERS = ("state_dict.", "model_state_dict.", "params_ema.")
 
 
+def under(state: Mapping[str, Value], prefix: str) -> dict[str, Value]:
+    """What is named below a prefix, such as "unet.", without it."""
+    return {n.removeprefix(prefix): v for n, v in state.items() if n.startswith(prefix)}
+
+
 def without_wrapper(state: Mapping[str, Value]) -> dict[str, Value]:
     """The tensors under "state_dict", where a training's checkpoint keeps the network there."""
     for wrapper in _WRAPPERS:
-        inner = {n.removeprefix(wrapper): v for n, v in state.items() if n.startswith(wrapper)}
-        if inner:
+        if inner := under(state, wrapper):
             return inner
     return dict(state)
 

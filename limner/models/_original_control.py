@@ -14,6 +14,7 @@ from typing import Any
 from torch import Tensor
 
 from limner.errors import BadInput
+from limner.models._families import under
 from limner.models._original import unet_of_original
 
 __all__ = ["control_of_original", "is_original_control"]
@@ -37,7 +38,7 @@ def is_original_control(names: Container[str]) -> bool:
 def control_of_original(state: State) -> tuple[dict[str, Any], State]:
     """The config and weights of diffusers' ControlNetModel. Raises BadInput."""
     if _PREFIX + _EDGE in state:
-        state = {n.removeprefix(_PREFIX): v for n, v in state.items() if n.startswith(_PREFIX)}
+        state = under(state, _PREFIX)
     first = state.get("input_blocks.0.0.weight")
     if first is None or first.ndim != 4:
         raise BadInput("it lacks 'input_blocks.0.0.weight'")

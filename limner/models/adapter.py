@@ -28,6 +28,7 @@ from torch import Tensor
 
 from limner.errors import BadInput
 from limner.models import _folder
+from limner.models._families import under
 from limner.models._text_to_image import Adapter, TextToImage, moved
 from limner.models.diffusers import unet_of
 
@@ -99,7 +100,7 @@ def open_adapter(name: str | Path, base: TextToImage) -> TextToImage:
         raise BadInput(f"{base.name!r} is one file: an adapter needs the model's folder")
     where = _weight_files(base)[0].parent
     config = _folder.read_json(where / "config.json") | _config(card, folder)
-    changes = {key.removeprefix("unet."): v for key, v in tensors.items() if key[:5] == "unet."}
+    changes = under(tensors, "unet.")
     state = merged(_folder.weights(where), changes, _number(card, "scale", folder))
     beside = _beside(config, card, base, folder)
     extra = {key: v.float() for key, v in tensors.items() if not key.startswith("unet.")}

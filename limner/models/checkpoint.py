@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from limner.errors import BadInput
 from limner.levels import alpha_bars, zero_terminal
 from limner.models import _folder, _original
+from limner.models._families import under
 from limner.models._scheduler import usual_of
 from limner.models._stored import now
 from limner.models._tokenizer import Tokenizer, clip_tokenizer, open_tokenizer
@@ -66,11 +67,11 @@ def checkpoint_parts(name: str | Path) -> Parts:
     state = _folder.tensors([path])
     _check_family(state, path)
     try:
-        unet_config, unet = _original.unet_of_original(_under(state, _UNET))
-        vae_config, vae = _original.vae_of_original(_under(state, _VAE))
+        unet_config, unet = _original.unet_of_original(under(state, _UNET))
+        vae_config, vae = _original.vae_of_original(under(state, _VAE))
         kind = _kind(state)
         read = _original.open_clip_of if kind == "2.x" else _original.clip_of
-        text_config, text = read(_under(state, _TEXTS[kind]))
+        text_config, text = read(under(state, _TEXTS[kind]))
         second = _second(state, path) if kind == "XL" else None
     except BadInput as error:
         raise BadInput(
@@ -110,7 +111,7 @@ def _kind(state: dict[str, Tensor]) -> str:
 
 def _second(state: dict[str, Tensor], path: Path) -> SecondText:
     """XL's second text encoder. Its empty prompt is nothing, as in the folders of its kind."""
-    config, weights = _original.open_clip_of(_under(state, _XL), cut=0)
+    config, weights = _original.open_clip_of(under(state, _XL), cut=0)
     config["projection_dim"] = len(weights["text_projection.weight"])
     words = _tokenizer(path, config, "tokenizer_2", padded=True)
     return SecondText(config, weights, words, zeros=True)
@@ -137,10 +138,6 @@ def _check_family(state: dict[str, Tensor], path: Path) -> None:
             f"{str(path)!r} is no Stable Diffusion checkpoint: expected tensors named "
             f"{_UNET}input_blocks.…, {_VAE}… and cond_stage_model.… or conditioner.…"
         )
-
-
-def _under(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {n.removeprefix(prefix): value for n, value in state.items() if n.startswith(prefix)}
 
 
 def _said(path: Path, state: dict[str, Tensor]) -> str | None:

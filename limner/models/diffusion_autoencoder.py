@@ -21,6 +21,7 @@ from limner.errors import BadInput
 from limner.levels import Level, alpha_bars, timestep_of, vp_levels
 from limner.models import _folder
 from limner.models._bounds import refusing
+from limner.models._families import under
 from limner.models._text_to_image import moved
 from limner.models.pixels import from_symmetric, symmetric
 from limner.nets.diffusion_autoencoder import Decoder, SemanticEncoder
@@ -158,10 +159,10 @@ def open_diffusion_autoencoder(name: str | Path) -> DiffusionAutoencoder:
             "train diffusion-autoencoder writes it"
         )
     state = _folder.tensors([folder / ENCODER])
-    encoder = _folder.assembled(_encoder, shape, dict(_under(state, "encoder")), folder)
+    encoder = _folder.assembled(_encoder, shape, under(state, "encoder."), folder)
     assert isinstance(encoder, SemanticEncoder)  # what `_encoder` makes
     unet = dict(_within(_folder.weights(folder), "unet"))
-    heard = dict(_within(dict(_under(state, "heard")), "heard"))
+    heard = dict(_within(under(state, "heard."), "heard"))
 
     def decoder(said: dict[str, Any]) -> nn.Module:
         return Decoder(_library(said), shape["code"])
@@ -205,14 +206,7 @@ def _library(config: dict[str, Any]) -> nn.Module:
     return unet
 
 
-def _under(state: dict[str, Tensor], part: str) -> Iterator[tuple[str, Tensor]]:
-    """A part's tensors, by its own names."""
-    for name, tensor in state.items():
-        if name.startswith(part + "."):
-            yield name.removeprefix(part + "."), tensor
-
-
 def _within(state: dict[str, Tensor], part: str) -> Iterator[tuple[str, Tensor]]:
-    """The same the other way."""
+    """A part's tensors, by the whole's names."""
     for name, tensor in state.items():
         yield f"{part}.{name}", tensor
