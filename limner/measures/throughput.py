@@ -167,7 +167,7 @@ def throughput(
         steps=steps,
         guidance_scale=scale,
         size=opened.size,
-        precision=str(opened.dtype).removeprefix("torch."),
+        precision=opened.precision,
         device=opened.device.type,
         threads=torch.get_num_threads(),
     )

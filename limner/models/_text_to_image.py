@@ -84,6 +84,11 @@ class TextToImage:
             return self.adapter.kind
         return "inpainting" if self.beside else None
 
+    @property
+    def precision(self) -> str:
+        """What a recipe says of it: int8, or its type's name."""
+        return "int8" if self.rounded else str(self.dtype).removeprefix("torch.")
+
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 over the model's files: what a recipe remembers it by."""

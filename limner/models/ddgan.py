@@ -56,6 +56,11 @@ class Ddgan:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     dtype: torch.dtype = torch.float32
 
+    @property
+    def precision(self) -> str:
+        """What a recipe says of it."""
+        return str(self.dtype).removeprefix("torch.")
+
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 over the model's files: what a recipe remembers it by."""
@@ -93,6 +98,10 @@ class Ddgan:
     def encode(self, pictures: Tensor) -> Tensor:
         """Pictures (b, 3, h, w) in [0, 1] → (b, c, h, w) in [−1, 1]."""
         return symmetric(pictures, self.channels)
+
+    def preview(self, x: Tensor) -> Tensor:
+        """What `decode` gives."""
+        return self.decode(x)
 
     def decode(self, x: Tensor) -> Tensor:
         """(b, c, h, w) in about [−1, 1] → pictures (b, 3, h, w) in [0, 1]."""

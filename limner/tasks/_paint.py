@@ -118,7 +118,7 @@ def paint(
         task,
         asdict(plan) | run,
         model,
-        precision="int8" if model.rounded else str(model.dtype).removeprefix("torch."),
+        precision=model.precision,
         device=model.device.type,
     )
     recipe |= {} if files is None else {"files": files}

@@ -191,7 +191,7 @@ def _made(request: Request, place: range, pixels: Tensor) -> list[Picture]:
         "generate",
         asdict(request.plan) | run | _ALONE,
         request.model,
-        precision=str(request.model.dtype).removeprefix("torch."),
+        precision=request.model.precision,
         device=request.model.device.type,
     )
     return [

@@ -207,7 +207,7 @@ def test_limner_opens_towers_that_transformers_lacks(tmp_path, words, tower, tex
     if tower == "vit":
         assert [state.shape for state in opened.hidden_states(in_unit)] == [(5, 5, 64)] * 2
     else:
-        with pytest.raises(BadInput, match="a ResNet, which has no patches"):
+        with pytest.raises(BadInput, match="no class token and patches"):
             opened.hidden_states(in_unit)
 
 
