@@ -122,7 +122,7 @@ class Acts:
 
     def _favourite(self, data: dict[str, Any], asked: Any) -> dict[Any, Any]:
         self.studio.gallery.favourite(data["id"], bool(data.get("on")))
-        return self._grid(asked) | (self._open(data, asked) if data.get("sheet") else {})
+        return self._grid(asked)
 
     def _collect(self, data: dict[str, Any], asked: Any) -> dict[Any, Any]:
         self.studio.gallery.collect(data["id"], data.get("name", ""), not data.get("off"))

@@ -82,7 +82,6 @@ def _doing(studio: Studio, kept: Kept, room: str) -> str:
             sign="star",
             look="plain is-on" if kept.favourite else "plain",
             on="" if kept.favourite else "1",
-            sheet="1",
         )
     )
     return f'<div class="tools">{"".join(did)}</div>'

@@ -30,6 +30,10 @@ element.addEventListener('click', (event) => {
   }
   const data = { ...holder.dataset };
   if (data.do === 'close') return close();
+  if (data.do === 'favourite') { // here and not by a new dialog, which would take what is typed
+    holder.classList.toggle('is-on', !!data.on);
+    holder.dataset.on = data.on ? '' : '1';
+  }
   if (data.go || data.do === 'like' || data.do === 'delete') close();
   if (data.go) window.limner.go(data.go);
   trigger('act', data);
