@@ -53,7 +53,7 @@ def page(studio: Studio) -> gr.Blocks:
     """The page over a studio; mount it at "/" beside the studio's API, with `look()`."""
     with gr.Blocks(title="limner studio", analytics_enabled=False, fill_width=True) as blocks:
         gr.HTML(_rail(), elem_id="rail", js_on_load=_GO, apply_default_css=False)
-        with gr.Tabs(elem_id="rooms"):
+        with gr.Tabs(elem_id="rooms") as tabs:
             with _tab("paint"):
                 paint, generate, examples = paint_room(studio)
             with _tab("edit"):
@@ -72,7 +72,7 @@ def page(studio: Studio) -> gr.Blocks:
                 more = more_room(studio, list(own))
             with _tab("gallery") as gallery_tab:
                 gallery = gallery_room(studio)
-            with _tab("jobs") as jobs_tab:
+            with _tab("jobs"):
                 listed, clock, refresh = jobs_room(studio)
             with _tab("models"):
                 models_room(studio, generate)
@@ -87,7 +87,7 @@ def page(studio: Studio) -> gr.Blocks:
         blocks.load(compare_again, sheets, compared, **QUIET)
         gallery_tab.select(gallery.shown, gallery.asked, [gallery.grid, gallery.note], **QUIET)
         gallery_tab.select(gallery.choices, None, [gallery.collection, gallery.model], **QUIET)
-        _keep_new(blocks, jobs_tab, listed, clock, refresh)
+        _keep_new(tabs, listed, clock, refresh)
     return blocks
 
 
@@ -95,18 +95,17 @@ def _tab(name: str) -> gr.Tab:
     return gr.Tab((_MAKE | _KEEP)[name], id=name, elem_id=name)
 
 
-def _keep_new(
-    blocks: gr.Blocks, tab: gr.Tab, listed: gr.HTML, clock: gr.Timer, refresh: Callable[[], str]
-) -> None:
+def _keep_new(tabs: gr.Tabs, listed: gr.HTML, clock: gr.Timer, refresh: Callable[[], str]) -> None:
     """The list of jobs follows the clock while its room is open."""
 
-    def opened() -> tuple[str, Any]:
-        return refresh(), gr.Timer(active=True)
+    def chosen(event: gr.SelectData) -> dict[Any, Any]:
+        if event.value != _KEEP["jobs"]:
+            return {clock: gr.Timer(active=False)}
+        return {clock: gr.Timer(active=True), listed: refresh()}
 
-    tab.select(opened, None, [listed, clock], **QUIET)
-    for other in list(blocks.blocks.values()):
-        if isinstance(other, gr.Tab) and other is not tab:
-            other.select(lambda: gr.Timer(active=False), None, clock, **QUIET)
+    # One after the other: a page that opens on the jobs leaves another room first, and its answer,
+    # were it late, would stop the clock for good.
+    tabs.select(chosen, None, [listed, clock], trigger_mode="always_last", **QUIET)
 
 
 # Links of the rail show a room at once; the script of the page keeps the address.

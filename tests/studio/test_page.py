@@ -167,8 +167,7 @@ def test_a_running_job_survives_a_reload_and_is_cancelled_from_the_jobs_of_anoth
     other.locator(f"[data-job='{job}']").get_by_role("button", name="Cancel").click()
     page.wait_for_selector("#paint-stage .empty:has-text('Cancelled')")
     assert studio.get(f"/api/jobs/{job}").json()["state"] == "cancelled"
-    listed = opened("jobs").page
-    listed.wait_for_selector(f"[data-job='{job}'] button:has-text('Retry')")
+    other.wait_for_selector(f"[data-job='{job}'] button:has-text('Retry')")
 
 
 def test_what_is_wrong_is_said_in_a_line_below_the_button(opened):
