@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,7 +9,8 @@ import torch
 from torch import Tensor
 
 from limner.errors import BadInput
-from limner.models import _folder
+from limner.models import _folder, _gan
+from limner.models._gan import CONFIG, DISCRIMINATOR, GENERATOR
 from limner.nets.biggan import Discriminator, Generator, Shape
 
 __all__ = [
@@ -26,12 +25,7 @@ __all__ = [
     "write",
 ]
 
-CONFIG, GENERATOR, DISCRIMINATOR, STATISTICS = (
-    "config.json",
-    "generator.safetensors",
-    "discriminator.safetensors",
-    "statistics.safetensors",
-)
+STATISTICS = "statistics.safetensors"
 _KIND = "biggan"
 
 
@@ -56,19 +50,11 @@ def write(
     """
     from safetensors.torch import save_file
 
-    folder.mkdir(parents=True)
-    networks: dict[str, Generator | Discriminator] = {GENERATOR: generator}
-    if discriminator is not None:
-        networks[DISCRIMINATOR] = discriminator
-    config: dict[str, Any] = {"model_type": _KIND, "classes": classes}
-    for file, network in networks.items():
-        state = {name: weight.contiguous() for name, weight in network.state_dict().items()}
-        save_file(state, folder / file, metadata={"format": "pt"})
-        config[Path(file).stem] = asdict(network.shape)
+    networks = {GENERATOR: generator, DISCRIMINATOR: discriminator}
+    _gan.write(folder, {"model_type": _KIND, "classes": classes}, networks)
     if tables:
         rows = {name: table.contiguous() for name, table in tables.items()}
         save_file(rows, folder / STATISTICS, metadata={"format": "pt"})
-    (folder / CONFIG).write_text(json.dumps(config, indent=1))
 
 
 def statistics(folder: Path, generator: Generator, truncation: float) -> dict[str, Tensor]:
@@ -94,43 +80,18 @@ def read(folder: Path) -> Read:
 
     Raises BadInput for what is missing, pickled, broken or of another kind.
     """
-    if not (folder / CONFIG).is_file():
-        _folder.refuse_pickled(folder)
-    config = _folder.read_json(folder / CONFIG)
-    if config.get("model_type") != _KIND:
-        raise BadInput(f"{str(folder)!r} is a {config.get('model_type')!r}: expected {_KIND}")
-    painter = _folder.assembled(
-        lambda said: Generator(_shape(said)),
-        _said(config, "generator", folder),
-        _folder.tensors([_there(folder / GENERATOR)]),
-        folder,
-    )
+    config = _gan.kind_of(folder, _KIND)
+    painter = _gan.network(folder, GENERATOR, lambda said: Generator(_shape(said)))
     names = _classes(config, painter.shape.classes, folder)
     if not (folder / DISCRIMINATOR).is_file():
         return Read(names, painter, None)
-    judge = _folder.assembled(
-        lambda said: Discriminator(_shape(said)),
-        _said(config, "discriminator", folder),
-        _folder.tensors([folder / DISCRIMINATOR]),
-        folder,
-    )
+    judge = _gan.network(folder, DISCRIMINATOR, lambda said: Discriminator(_shape(said)))
     return Read(names, painter, judge)
 
 
 def shape(folder: Path) -> Shape:
     """The generator's, from the config alone. Raises BadInput where it says none."""
-    said = _said(_folder.read_json(folder / CONFIG), "generator", folder)
-    try:
-        return _shape(said)
-    except (KeyError, TypeError):
-        raise BadInput(f"the config in {str(folder)!r} is not usable: convert it again") from None
-
-
-def _said(config: dict[str, Any], part: str, folder: Path) -> dict[str, Any]:
-    said = config.get(part)
-    if not isinstance(said, dict):
-        raise BadInput(f"the config in {str(folder)!r} says nothing of the {part}")
-    return said
+    return _gan.shape(folder, _shape)
 
 
 def _shape(said: dict[str, Any]) -> Shape:
@@ -142,10 +103,3 @@ def _classes(config: dict[str, Any], count: int, folder: Path) -> list[str]:
     if not isinstance(names, list) or len(names) != count:
         raise BadInput(f"the config in {str(folder)!r} has no list of the {count} classes' names")
     return [str(name) for name in names]
-
-
-def _there(file: Path) -> Path:
-    if not file.is_file():
-        _folder.refuse_pickled(file.parent)
-        raise BadInput(f"no {file.name} in {str(file.parent)!r}: give RUN/model of a training")
-    return file

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from limner.errors import BadInput
-from limner.models import _folder
+from limner.models import _folder, _gan
+from limner.models._gan import CONFIG, DISCRIMINATOR, GENERATOR
 from limner.nets.stylegan import Discriminator, Generator, Shape
 
 __all__ = ["CONFIG", "DISCRIMINATOR", "GENERATOR", "NOISE", "fixed_noise", "read", "shape", "write"]
 
-CONFIG, GENERATOR, DISCRIMINATOR, NOISE = (
-    "config.json",
-    "generator.safetensors",
-    "discriminator.safetensors",
-    "noise.safetensors",
-)
+NOISE = "noise.safetensors"
 _KIND = "stylegan2"
 
 
@@ -33,18 +27,10 @@ def write(
     """Save both, float32; a discriminator need not be there, nor `noise` (1, n) of its own."""
     from safetensors.torch import save_file
 
-    folder.mkdir(parents=True)
-    networks: dict[str, Generator | Discriminator] = {GENERATOR: generator}
-    if discriminator is not None:
-        networks[DISCRIMINATOR] = discriminator
-    config: dict[str, Any] = {"model_type": _KIND}
-    for file, network in networks.items():
-        state = {name: weight.contiguous() for name, weight in network.state_dict().items()}
-        save_file(state, folder / file, metadata={"format": "pt"})
-        config[Path(file).stem] = asdict(network.shape)
+    networks = {GENERATOR: generator, DISCRIMINATOR: discriminator}
+    _gan.write(folder, {"model_type": _KIND}, networks)
     if noise is not None:
         save_file({"noise": noise.contiguous()}, folder / NOISE, metadata={"format": "pt"})
-    (folder / CONFIG).write_text(json.dumps(config, indent=1))
 
 
 def fixed_noise(folder: Path, count: int) -> Tensor | None:
@@ -62,51 +48,19 @@ def read(folder: Path) -> tuple[Generator, Discriminator | None]:
 
     Raises BadInput for what is missing, pickled, broken or of another kind.
     """
-    if not (folder / CONFIG).is_file():
-        _folder.refuse_pickled(folder)
-    config = _folder.read_json(folder / CONFIG)
-    if config.get("model_type") != _KIND:
-        raise BadInput(f"{str(folder)!r} is a {config.get('model_type')!r}: expected {_KIND}")
-    painter = _folder.assembled(
-        lambda said: Generator(_shape(said)),
-        _said(config, "generator", folder),
-        _folder.tensors([_there(folder / GENERATOR)]),
-        folder,
-    )
+    _gan.kind_of(folder, _KIND)
+    painter = _gan.network(folder, GENERATOR, lambda said: Generator(_shape(said)))
     if not (folder / DISCRIMINATOR).is_file():
         return painter, None
-    judge = _folder.assembled(
-        lambda said: Discriminator(_shape(said)),
-        _said(config, "discriminator", folder),
-        _folder.tensors([folder / DISCRIMINATOR]),
-        folder,
-    )
+    judge = _gan.network(folder, DISCRIMINATOR, lambda said: Discriminator(_shape(said)))
     return painter, judge
 
 
-def _said(config: dict[str, Any], part: str, folder: Path) -> dict[str, Any]:
-    said = config.get(part)
-    if not isinstance(said, dict):
-        raise BadInput(f"the config in {str(folder)!r} says nothing of the {part}")
-    return said
+def shape(folder: Path) -> Shape:
+    """The generator's, from the config alone. Raises BadInput where it says none."""
+    return _gan.shape(folder, _shape)
 
 
 def _shape(said: dict[str, Any]) -> Shape:
     sizes = tuple(said["channels"]), said["width"], said["mapping_layers"]
     return Shape(*sizes, said.get("clamp", 0.0))
-
-
-def shape(folder: Path) -> Shape:
-    """The generator's, from the config alone. Raises BadInput where it says none."""
-    said = _said(_folder.read_json(folder / CONFIG), "generator", folder)
-    try:
-        return _shape(said)
-    except (KeyError, TypeError):
-        raise BadInput(f"the config in {str(folder)!r} is not usable: convert it again") from None
-
-
-def _there(file: Path) -> Path:
-    if not file.is_file():
-        _folder.refuse_pickled(file.parent)
-        raise BadInput(f"no {file.name} in {str(file.parent)!r}: give RUN/model of a training")
-    return file

@@ -18,10 +18,10 @@ from torch.nn import functional
 
 from limner.errors import BadInput
 from limner.nets._equalised import GAIN, Conv2d, Linear, activate, blur, upsample
+from limner.nets._styled import Styled, float32
 
-__all__ = ["Discriminator", "Generator", "Mapping", "Shape", "demodulation", "mixed", "modulated"]
+__all__ = ["Discriminator", "Generator", "Shape", "demodulation", "mixed", "modulated"]
 
-_MAPPING_RATE = 0.01  # of the mapping's learning rate: section 4.1 of the first StyleGAN
 _GROUP = 4  # pictures among which the discriminator compares (Karras et al. 2018, section 3)
 _EPS = 1e-8
 
@@ -107,32 +107,16 @@ def mixed(coarse: Tensor, fine: Tensor, cut: Tensor) -> Tensor:
     return torch.where((row < cut[:, None])[:, :, None], coarse, fine)
 
 
-class Generator(nn.Module):
-    """z → w → styles → pictures (b, 3, s, s), about [-1, 1].
+class Generator(Styled):
+    """z → w → styles → pictures (b, 3, s, s), about [-1, 1]."""
 
-    w_avg and w_std (d,) say where w lies; whoever trains measures them.
-    """
-
-    w_avg: Tensor
-    w_std: Tensor
+    shape: Shape
+    synthesis: _Synthesis
     path_length: Tensor
 
     def __init__(self, shape: Shape) -> None:
-        super().__init__()
-        self.shape = shape
-        self.mapping = Mapping(shape.width, shape.mapping_layers)
-        self.synthesis = _Synthesis(shape)
-        self.register_buffer("w_avg", torch.zeros(shape.width))
-        self.register_buffer("w_std", torch.ones(shape.width))
+        super().__init__(shape, _Synthesis)
         self.register_buffer("path_length", torch.zeros(()))  # a of eq. 4, while it is trained
-
-    def repeated(self, w: Tensor) -> Tensor:
-        """w (b, d) → w+ (b, layers, d), one w for all layers."""
-        return w[:, None].expand(-1, self.shape.layers, -1)
-
-    def truncated(self, w: Tensor, psi: float) -> Tensor:
-        """w, of any shape (…, d), brought nearer to its mean: w̄ + ψ·(w − w̄)."""
-        return torch.lerp(self.w_avg, w, psi)
 
     @torch.no_grad()
     def measure(self, z: Tensor) -> None:
@@ -140,29 +124,6 @@ class Generator(nn.Module):
         w = self.mapping(z)
         self.w_avg.copy_(w.mean(0))
         self.w_std.copy_(w.std(0))
-
-    def forward(self, w_plus: Tensor, noise: Tensor) -> Tensor:
-        """w+ (b, layers, d) and noise (b or 1, `shape.noise`) → pictures."""
-        pictures: Tensor = self.synthesis(self.synthesis.styles(w_plus), noise)
-        return pictures
-
-
-class Mapping(nn.Module):
-    """z (b, d) → w (b, d), d `width`."""
-
-    def __init__(self, width: int, layers: int) -> None:
-        super().__init__()
-        self.layers = layers
-        for i in range(self.layers):
-            layer = Linear(width, width, gain=GAIN, rate=_MAPPING_RATE)
-            self.add_module(f"fc{i}", layer)
-
-    def forward(self, z: Tensor) -> Tensor:
-        with _float32(z):
-            w = z * (z.square().mean(1, keepdim=True) + _EPS).rsqrt()
-            for i in range(self.layers):
-                w = activate(self.get_submodule(f"fc{i}")(w))
-        return w
 
 
 class _Synthesis(nn.Module):
@@ -190,7 +151,7 @@ class _Synthesis(nn.Module):
 
     def styles(self, w_plus: Tensor) -> Tensor:
         """w+ (b, layers, d) → style space (b, Σ style_widths) (Wu et al. 2021, "StyleSpace")."""
-        with _float32(w_plus):
+        with float32(w_plus):
             return torch.cat([affine(w_plus[:, row]) for row, affine in self.affines()], 1)
 
     def forward(self, styles: Tensor, noise: Tensor) -> Tensor:
@@ -311,8 +272,3 @@ def _spread(x: Tensor) -> Tensor:
 
 def _clamped(x: Tensor, most: float) -> Tensor:
     return x.clamp(-most, most) if most else x
-
-
-def _float32(x: Tensor) -> torch.autocast:
-    """Without autocast: what says where w lies is too fine for eight bits."""
-    return torch.autocast(x.device.type, enabled=False)

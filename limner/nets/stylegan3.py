@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from limner.errors import BadInput
 from limner.nets._equalised import GAIN, SLOPE, Linear
-from limner.nets.stylegan import Mapping
+from limner.nets._styled import Styled, float32
 
 __all__ = ["Generator", "Layer", "Shape"]
 
@@ -127,32 +127,13 @@ class Shape:
         return [False, *[True] * (len(self.convolutions) - 1), False]
 
 
-class Generator(nn.Module):
-    """z → w → styles → pictures (b, 3, s, s), about [-1, 1]; w_avg, w_std (d,) say where w is."""
+class Generator(Styled):
+    """z → w → styles → pictures (b, 3, s, s), about [-1, 1]; there is no noise."""
 
-    w_avg: Tensor
-    w_std: Tensor
+    shape: Shape
 
     def __init__(self, shape: Shape) -> None:
-        super().__init__()
-        self.shape = shape
-        self.mapping = Mapping(shape.width, shape.mapping_layers)
-        self.synthesis = _Synthesis(shape)
-        self.register_buffer("w_avg", torch.zeros(shape.width))
-        self.register_buffer("w_std", torch.ones(shape.width))
-
-    def repeated(self, w: Tensor) -> Tensor:
-        """w (b, d) → w+ (b, layers, d), one w for all layers."""
-        return w[:, None].expand(-1, self.shape.layers, -1)
-
-    def truncated(self, w: Tensor, psi: float) -> Tensor:
-        """w, of any shape (…, d), brought nearer to its mean: w̄ + ψ·(w − w̄)."""
-        return torch.lerp(self.w_avg, w, psi)
-
-    def forward(self, w_plus: Tensor, noise: Tensor) -> Tensor:
-        """w+ (b, layers, d) → pictures; `noise` (b or 1, 0) is there for StyleGAN2's sake."""
-        pictures: Tensor = self.synthesis(self.synthesis.styles(w_plus), noise)
-        return pictures
+        super().__init__(shape, _Synthesis)
 
 
 class _Synthesis(nn.Module):
@@ -169,7 +150,7 @@ class _Synthesis(nn.Module):
     def styles(self, w_plus: Tensor) -> Tensor:
         """w+ (b, layers, d) → (b, Σ style_widths): the transform's numbers, then the channels'."""
         affines = [part.get_submodule("affine") for part in (self.input, *self.layers)]
-        with torch.autocast(w_plus.device.type, enabled=False):
+        with float32(w_plus):
             return torch.cat([affine(w) for affine, w in zip(affines, w_plus.unbind(1))], 1)
 
     def forward(self, styles: Tensor, noise: Tensor) -> Tensor:
