@@ -149,6 +149,8 @@ async def _served(
 ) -> None:
     import uvicorn
 
+    from limner.studio._http import Http
+
     # Whoever sends broken forms would fill the log with what the parser thinks of them.
     logging.getLogger("python_multipart").setLevel(logging.ERROR)
     desk = Desk(studio, Keys(asked.token))
@@ -164,7 +166,7 @@ async def _served(
     app = application(desk, asked, lifespan=lifespan, page=page)
     config = uvicorn.Config(
         app,
-        http="h11",  # strict, and bounded in what it takes for headers
+        http=Http,  # h11: strict, and bounded in what it takes for headers
         ws="none",
         lifespan="on",
         log_level="warning",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -72,6 +73,22 @@ def test_told_to_stop_it_is_not_ready_at_once_finishes_what_runs_and_keeps_the_r
     queue = Queue(Store(running.args[-1]))
     assert queue.get(waits).state == "queued"
     assert queue.counts()["done"] == 1
+
+
+def test_what_is_no_http_gets_an_error_of_the_same_shape(process):
+    _, url = process
+    for said in (
+        b"\x16\x03\x01\x02\x00\x01\x00 a TLS hello\r\n\r\n",
+        b"GET /health\r\n\r\n",
+        b"POST /api/tasks/generate HTTP/1.1\r\nHost: localhost\r\nContent-Length: much\r\n\r\n",
+        b"GET /health HTTP/1.1\r\nHost: localhost\r\nno colon\r\n\r\n",
+    ):
+        with socket.create_connection(("127.0.0.1", httpx.URL(url).port), timeout=20) as line:
+            line.sendall(said)
+            head, body = b"".join(iter(lambda: line.recv(4096), b"")).split(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 400 ") and b"content-type: application/json" in head
+        error = json.loads(body)["error"]
+        assert set(error) == {"message", "type", "param", "code"} and error["code"] == "bad_input"
 
 
 def test_a_second_signal_ends_it_at_once(process):
