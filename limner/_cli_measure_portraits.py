@@ -58,8 +58,9 @@ def _portraits(
     steps: Annotated[int | None, typer.Option("--steps", help="Of each search; 200.")] = None,
     views: Annotated[int | None, typer.Option("--views", help="In each step of it; 8.")] = None,
     inversion_steps: Annotated[
-        int, typer.Option("--inversion-steps", help="Of each face's inversion.")
-    ] = 300,
+        int | None,
+        typer.Option("--inversion-steps", help="Of each face's inversion; as limner edit has."),
+    ] = None,
     at_once: _AtOnce = 8,
     seed: Seed = 1,
     output: Annotated[

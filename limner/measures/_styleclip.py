@@ -23,6 +23,7 @@ from limner.tasks._checks import clip_names
 from limner.tasks._editing import Order, Usual, finished, laid_over, way
 from limner.tasks._latent_file import Kept as Found
 from limner.tasks._latent_file import load_latent, save_latent
+from limner.tasks._portrait import INVERSION_STEPS
 from limner.tasks._spaces import fitted
 
 __all__ = ["METHODS", "Mappers", "StyleClip", "styleclip"]
@@ -123,7 +124,7 @@ def styleclip(
     threshold: float | None = None,
     steps: int | None = None,
     views: int | None = None,
-    inversion_steps: int = 300,
+    inversion_steps: int | None = None,
 ) -> StyleClip:
     """Opens what the methods need for these attributes, the arguments as of `portraits`.
 
@@ -151,7 +152,7 @@ def styleclip(
                 threshold=threshold if usual.has_threshold else None,
             )
         _check_clips(shared, clips)
-    return StyleClip(generator, orders, inversion_steps)
+    return StyleClip(generator, orders, inversion_steps or INVERSION_STEPS)
 
 
 def _shared(method: str, generator: StyleGAN, directions: str | Path) -> StyleGAN | Directions:

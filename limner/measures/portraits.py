@@ -57,7 +57,7 @@ def portraits(
     threshold: float | None = None,
     steps: int | None = None,
     views: int | None = None,
-    inversion_steps: int = 300,
+    inversion_steps: int | None = None,
     at_once: int = 8,
     seed: int = 1,
     folder: Path | None = None,
@@ -84,7 +84,7 @@ def portraits(
         strength: how much may change; one number, or by method, the usual one where none is given
         threshold: of direction, as `limner.edit` takes it
         steps: of the search of stylegan; so is views
-        inversion_steps: of each inversion
+        inversion_steps: of each inversion; as many as `limner edit` has when not given
         at_once: faces that are edited together
         seed: of the world; training's is 0
         folder: where latents and edits are kept, and are not made again, and contact sheets shown

@@ -18,7 +18,7 @@ from limner.models.stylegan import StyleGAN
 from limner.prompt import Notice
 from limner.tasks._edit_layer import shown
 from limner.tasks._editing import Model, Order, Report, Usual
-from limner.tasks._portrait import found, painted_over, unchanged
+from limner.tasks._portrait import INVERSION_STEPS, found, painted_over, unchanged
 
 __all__ = ["USUAL", "edit"]
 
@@ -34,7 +34,7 @@ def _clips(model: Model) -> list[str]:
 
 
 USUAL = Usual(
-    steps=300,
+    steps=INVERSION_STEPS,
     strength=0.5,
     rounds=2,
     views=0,

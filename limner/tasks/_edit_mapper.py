@@ -10,11 +10,11 @@ from limner.errors import BadInput
 from limner.generators.stylegan import stylegan
 from limner.models.mapper import Mapped, open_mapper
 from limner.tasks._editing import Order, Report, Usual
-from limner.tasks._portrait import found, painted_over
+from limner.tasks._portrait import INVERSION_STEPS, found, painted_over
 
 __all__ = ["USUAL", "edit"]
 
-USUAL = Usual(steps=300, strength=0.5, has_clips=False, opens=open_mapper)
+USUAL = Usual(steps=INVERSION_STEPS, strength=0.5, has_clips=False, opens=open_mapper)
 
 
 def edit(order: Order, report: Report) -> Tensor:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -17,7 +19,7 @@ from limner.models.stylegan import StyleGAN, open_stylegan
 from limner.prompt import parse
 from limner.searches.descend import descend
 from limner.tasks._editing import Order, Report, Usual
-from limner.tasks._portrait import found, identities, painted_over
+from limner.tasks._portrait import INVERSION_STEPS, found, identities, painted_over
 
 __all__ = ["USUAL", "edit"]
 
@@ -44,7 +46,11 @@ def edit(order: Order, report: Report) -> Tensor:
     model = order.model
     assert isinstance(model, StyleGAN)  # open_stylegan gives it
     generator = stylegan(model)
-    start = found(order, model, report)
+
+    def looked_for(step: int, preview: Callable[[], Tensor]) -> None:
+        report(step * order.steps // INVERSION_STEPS, preview)
+
+    start = found(order, model, looked_for, INVERSION_STEPS)
 
     @torch.no_grad()
     def painted(latent: Latent) -> Tensor:

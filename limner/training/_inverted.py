@@ -16,6 +16,7 @@ from limner.generators.stylegan import stylegan
 from limner.models._folder import cache_folder, tensors
 from limner.models.stylegan import StyleGAN
 from limner.picture import save_bytes
+from limner.tasks._portrait import INVERSION_STEPS
 from limner.training._data import to_tensor
 from limner.training._processes import processes
 
@@ -29,11 +30,11 @@ def inverted(
     source: CaptionedPictures,
     count: int,
     *,
-    steps: int = 300,
+    steps: int = INVERSION_STEPS,
     watch: Callable[[int, int], None] | None = None,
 ) -> Tensor:
     """w+ of the source's first pictures, (count, layers, d) or fewer where it has fewer, by the
-    generator's own projector.
+    generator's own projector, in as many steps as edits have.
 
     They are kept in the user's cache by what the generator, the pictures and `steps` are, after
     every sixteen, so that an interrupted call is gone on with. ``watch`` is told how many are

@@ -246,6 +246,19 @@ def test_directions_are_measured_where_none_are_given(
     assert replay(path).identical
 
 
+def test_what_the_generator_cannot_paint_of_a_picture_is_carried_over() -> None:
+    """A little lighter: the picture is that much lighter, with all its detail; much darker: what is
+    there is the generator's."""
+    picture = Noise(1, [0]).uniform((3, 48, 48)).mul(0.5).add(0.2)
+    order = Order(picture, None, "a", None, 0.5, 1, 1, 0, [], None)
+    before = torch.full((1, 3, 24, 24), 0.6)
+    layer = painted_over(order, before, before + 0.08)
+    torch.testing.assert_close(layer[:, :3], picture + 0.08)
+    torch.testing.assert_close(layer[:, 3:], torch.ones(1, 1, 48, 48))
+    layer = painted_over(order, before, before - 0.5)
+    torch.testing.assert_close(layer[:, :3], torch.full_like(picture, 0.1))
+
+
 def test_a_layer_is_opaque_where_something_changed() -> None:
     picture = Noise(1, [0]).uniform((3, 48, 64))
     order = Order(picture, None, "a", None, 0.5, 1, 1, 0, [], None)
