@@ -111,29 +111,52 @@ def said_of(form: FormData, schema: Mapping[str, Any]) -> dict[str, Any]:
     A field that takes text is text; any other is read as JSON, such as 8, true or [0.2, 0.8]. A
     field that is a list may be said several times.
     """
-    said: dict[str, Any] = {}
+    fields, texts = schema.get("properties", {}), dict[str, list[str]]()
     for part, value in form.multi_items():
-        if isinstance(value, UploadFile):
-            continue
-        field = schema.get("properties", {}).get(part, {})
-        if part in said and not _takes(field, "array"):
-            raise Problem(400, f"{part[:100]} is said twice", param=part[:100])
-        if part in said:
-            said[part] = [*said[part], value]
+        if not isinstance(value, UploadFile):
+            texts.setdefault(part, []).append(value)
+    said: dict[str, Any] = {}
+    for part, several in texts.items():
+        field = fields.get(part, {})
+        if len(several) == 1:
+            said[part] = _value(several[0], field)
+        elif _takes(field, "array"):
+            said[part] = [item for text in several for item in _items(text, field)]
         else:
-            said[part] = _value(value, field)
+            raise Problem(400, f"{part[:100]} is said twice", param=part[:100])
     return said
 
 
 def _value(text: str, field: Mapping[str, Any]) -> Any:
     if _takes(field, "string"):
         return text
+    value = _json_or_text(text)
+    return _items(text, field) if _takes(field, "array") and value is not None else value
+
+
+def _items(text: str, field: Mapping[str, Any]) -> list[Any]:
+    """A list as JSON, or one item of it."""
+    value = _json_or_text(text)
+    if isinstance(value, list):
+        return value
+    return [text if _takes(_member(field), "string") else value]
+
+
+def _json_or_text(text: str) -> Any:
+    """JSON, or what it cannot be read as: the text."""
     try:
         value = json.loads(text)
         _depth(value)
     except (ValueError, RecursionError):
-        return [text] if _takes(field, "array") else text
+        return text
     return value
+
+
+def _member(field: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The JSON schema of a list's items."""
+    lists = (each for each in (field, *field.get("anyOf", ())) if each.get("type") == "array")
+    items: Mapping[str, Any] = next(lists, {}).get("items", {})
+    return items
 
 
 def _takes(field: Mapping[str, Any], kind: str) -> bool:
