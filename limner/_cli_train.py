@@ -87,7 +87,7 @@ _EXAMPLES = {
 _DATALESS: dict[str, tuple[set[str], dict[str, Any]]] = {
     "mapper": (
         {"data", "pixels"},
-        {"steps": 300, "batch_size": 4, "learning_rate": 0.05, "warmup_steps": 10},
+        {"steps": 200, "batch_size": 4, "learning_rate": 0.05, "warmup_steps": 10},
     ),
     "directions": (
         {"data", "pixels", "steps", "batch_size", "learning_rate", "warmup_steps", "decay", "ema"}

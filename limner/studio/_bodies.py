@@ -155,7 +155,7 @@ def _json_or_text(text: str) -> Any:
 def _member(field: Mapping[str, Any]) -> Mapping[str, Any]:
     """The JSON schema of a list's items."""
     lists = (each for each in (field, *field.get("anyOf", ())) if each.get("type") == "array")
-    items: Mapping[str, Any] = next(lists, {}).get("items", {})
+    items: Mapping[str, Any] = next(lists, dict[str, Any]()).get("items", {})
     return items
 
 

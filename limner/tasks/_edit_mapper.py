@@ -14,7 +14,7 @@ from limner.tasks._portrait import INVERSION_STEPS, found, painted_over
 
 __all__ = ["USUAL", "edit"]
 
-USUAL = Usual(steps=INVERSION_STEPS, strength=0.5, has_clips=False, opens=open_mapper)
+USUAL = Usual(steps=INVERSION_STEPS, strength=0.8, has_clips=False, opens=open_mapper)
 
 
 def edit(order: Order, report: Report) -> Tensor:
