@@ -25,7 +25,7 @@ def _adapt(
     ] = None,
     count: Annotated[int, typer.Option("--count", help="Pictures of each generator.")] = 200,
     truncation: Annotated[float, typer.Option("--truncation", help="Psi of the pictures.")] = 0.7,
-    steps: Annotated[int, typer.Option("--steps", help="Of each adaptation.")] = 200,
+    steps: Annotated[int, typer.Option("--steps", help="Of each adaptation.")] = 120,
     layers: Annotated[
         int | None, typer.Option("--layers", help="That a step moves; two thirds of them.")
     ] = None,

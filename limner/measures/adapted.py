@@ -90,7 +90,7 @@ def adapted(
     domains: Sequence[str] = STYLES,
     count: int = 200,
     truncation: float = 0.7,
-    steps: int = 200,
+    steps: int = 120,
     layers: int | None = None,
     batch: int = 2,
     rate: float = 0.01,

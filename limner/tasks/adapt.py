@@ -48,7 +48,7 @@ def adapt(
     choice_steps: int = 1,
     choice_batch: int = 8,
     batch: int = 2,
-    steps: int = 200,
+    steps: int = 120,
     rate: float = 0.01,
     views: int = 2,
     count: int = 8,
