@@ -56,6 +56,8 @@ _ICONS = {
     "open": "M5 12h13M13 7l5 5-5 5",
 }
 
+_COMMANDS = re.compile(r" \((?:limner [a-z]|--[a-z])[^()]*\)")
+
 
 def icon(name: str) -> str:
     """A drawing that says what a word beside it says, too."""
@@ -103,8 +105,9 @@ def notice(text: str | None) -> str:
 
 
 def line(text: str) -> str:
-    """A message as a sentence of the page: a command's options are called as its fields are."""
-    told = " ".join(without_paths(text).split()).replace(" (--list shows them)", "")
+    """A message as a sentence of the page: a command's options are called as its fields are, and
+    what it says in brackets of a command line is left out."""
+    told = _COMMANDS.sub("", " ".join(without_paths(text).split()))
     told = re.sub(r"(?<!\S)--([a-z][a-z-]*)", lambda m: label_of(m[1].replace("-", "_")), told)
     return told[:1].upper() + told[1:]
 

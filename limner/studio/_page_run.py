@@ -14,8 +14,8 @@ from PIL import Image
 
 from limner.errors import LimnerError
 from limner.studio import FINAL, Job
-from limner.studio._page_html import Html, failed, live_stage, painted, table
-from limner.studio.problems import problem_of, without_paths
+from limner.studio._page_html import Html, failed, line, live_stage, painted, table
+from limner.studio.problems import problem_of
 
 if TYPE_CHECKING:
     from limner.studio.gallery import Kept
@@ -119,7 +119,7 @@ def _results(studio: Studio, job: Job) -> str:
         rows += _rows(place + 1, each, _small(studio, name))
     lines = {name: value for name, value in result.items() if isinstance(value, (int, float))}
     notices = "".join(
-        f'<p class="facts">{escape(without_paths(each))}</p>' for each in result.get("notices", [])
+        f'<p class="facts">{escape(line(each))}</p>' for each in result.get("notices", [])
     )
     return notices + table(rows) + table([lines] if lines else [])
 

@@ -13,7 +13,7 @@ pytest.importorskip("gradio")
 
 from limner.studio import Job
 from limner.studio._page_compare import _sheet
-from limner.studio._page_html import facts
+from limner.studio._page_html import facts, line
 
 
 def kept(task: str, **arguments: Any) -> Any:
@@ -24,6 +24,16 @@ def kept(task: str, **arguments: Any) -> Any:
 def test_a_sheet_s_picture_says_which_guidance_made_it() -> None:
     assert facts(kept("guide", compare="cfg+clip")) == "cfg+clip · 64 × 48 · seed 3"
     assert facts(kept("generate", compare="cfg")) == "64 × 48 · seed 3"
+
+
+def test_a_line_of_the_page_does_not_speak_of_a_command_line() -> None:
+    said = (
+        "the model 'embedded' has never seen the word 'sky'; use one that it knows (limner models "
+        "--words), or another model (--model)"
+    )
+    wanted = "The model 'embedded' has never seen the word 'sky'; use one that it knows, or another"
+    assert line(said) == f"{wanted} model"
+    assert line("give --guidance-scale (above 1)") == "Give Guidance scale (above 1)"
 
 
 def test_what_is_left_of_a_comparison_can_be_cancelled() -> None:
