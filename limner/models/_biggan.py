@@ -81,11 +81,11 @@ def read(folder: Path) -> Read:
     Raises BadInput for what is missing, pickled, broken or of another kind.
     """
     config = _gan.kind_of(folder, _KIND)
-    painter = _gan.network(folder, GENERATOR, lambda said: Generator(_shape(said)))
+    painter = _gan.network(folder, config, GENERATOR, lambda said: Generator(_shape(said)))
     names = _classes(config, painter.shape.classes, folder)
     if not (folder / DISCRIMINATOR).is_file():
         return Read(names, painter, None)
-    judge = _gan.network(folder, DISCRIMINATOR, lambda said: Discriminator(_shape(said)))
+    judge = _gan.network(folder, config, DISCRIMINATOR, lambda said: Discriminator(_shape(said)))
     return Read(names, painter, judge)
 
 

@@ -51,12 +51,14 @@ def kind_of(folder: Path, kind: str) -> dict[str, Any]:
     return config
 
 
-def network(folder: Path, file: str, made: Callable[[dict[str, Any]], Network]) -> Network:
-    """One of the networks in float32, frozen; `made` builds it of what the config says.
+def network(
+    folder: Path, config: dict[str, Any], file: str, made: Callable[[dict[str, Any]], Network]
+) -> Network:
+    """One of the networks in float32, frozen; `made` builds it of what the folder's config says.
 
     Raises BadInput for what is missing, pickled or broken.
     """
-    said = _said(folder, Path(file).stem)
+    said = _said(config, Path(file).stem, folder)
     if not (folder / file).is_file():
         _folder.refuse_pickled(folder)
         raise BadInput(f"no {file} in {str(folder)!r}: train or convert it again")
@@ -65,15 +67,15 @@ def network(folder: Path, file: str, made: Callable[[dict[str, Any]], Network]) 
 
 def shape(folder: Path, made: Callable[[dict[str, Any]], Sizes]) -> Sizes:
     """The generator's, from the config alone. Raises BadInput where it says none."""
-    said = _said(folder, Path(GENERATOR).stem)
+    said = _said(_folder.read_json(folder / CONFIG), Path(GENERATOR).stem, folder)
     try:
         return made(said)
     except (KeyError, TypeError):
         raise BadInput(f"the config in {str(folder)!r} is not usable: convert it again") from None
 
 
-def _said(folder: Path, part: str) -> dict[str, Any]:
-    said = _folder.read_json(folder / CONFIG).get(part)
+def _said(config: dict[str, Any], part: str, folder: Path) -> dict[str, Any]:
+    said = config.get(part)
     if not isinstance(said, dict):
         raise BadInput(f"the config in {str(folder)!r} says nothing of the {part}")
     return said

@@ -48,11 +48,11 @@ def read(folder: Path) -> tuple[Generator, Discriminator | None]:
 
     Raises BadInput for what is missing, pickled, broken or of another kind.
     """
-    _gan.kind_of(folder, _KIND)
-    painter = _gan.network(folder, GENERATOR, lambda said: Generator(_shape(said)))
+    config = _gan.kind_of(folder, _KIND)
+    painter = _gan.network(folder, config, GENERATOR, lambda said: Generator(_shape(said)))
     if not (folder / DISCRIMINATOR).is_file():
         return painter, None
-    judge = _gan.network(folder, DISCRIMINATOR, lambda said: Discriminator(_shape(said)))
+    judge = _gan.network(folder, config, DISCRIMINATOR, lambda said: Discriminator(_shape(said)))
     return painter, judge
 
 

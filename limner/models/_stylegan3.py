@@ -22,8 +22,8 @@ def write(folder: Path, generator: Generator) -> None:
 
 def read(folder: Path) -> Generator:
     """The network in float32, frozen. Raises BadInput for what is missing, broken or another."""
-    _gan.kind_of(folder, KIND)
-    return _gan.network(folder, GENERATOR, lambda said: Generator(_shape(said)))
+    config = _gan.kind_of(folder, KIND)
+    return _gan.network(folder, config, GENERATOR, lambda said: Generator(_shape(said)))
 
 
 def shape(folder: Path) -> Shape:

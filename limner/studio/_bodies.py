@@ -121,7 +121,9 @@ def said_of(form: FormData, schema: Mapping[str, Any]) -> dict[str, Any]:
         if len(several) == 1:
             said[part] = _value(several[0], field)
         elif _takes(field, "array"):
-            said[part] = [item for text in several for item in _items(text, field)]
+            said[part] = [
+                item for text in several for item in _items(text, _json_or_text(text), field)
+            ]
         else:
             raise Problem(400, f"{part[:100]} is said twice", param=part[:100])
     return said
@@ -131,12 +133,11 @@ def _value(text: str, field: Mapping[str, Any]) -> Any:
     if _takes(field, "string"):
         return text
     value = _json_or_text(text)
-    return _items(text, field) if _takes(field, "array") and value is not None else value
+    return value if value is None or not _takes(field, "array") else _items(text, value, field)
 
 
-def _items(text: str, field: Mapping[str, Any]) -> list[Any]:
-    """A list as JSON, or one item of it."""
-    value = _json_or_text(text)
+def _items(text: str, value: Any, field: Mapping[str, Any]) -> list[Any]:
+    """Of a list as JSON, or of one item of it; `value` is what the text says."""
     if isinstance(value, list):
         return value
     return [text if _takes(_member(field), "string") else value]
