@@ -127,6 +127,8 @@ class Crew:
 
     def _settle(self) -> None:
         """What the worker ran is put back; told to stop it is not to blame."""
+        with self._lock:  # before the queue is told: a job counted as crashed is not live
+            self._running.clear()
         end = self.queue.release if self._stopping.is_set() else self.queue.crashed
         pause = _BACKOFF
         while True:
@@ -138,8 +140,6 @@ class Crew:
                 if self._stopping.wait(pause):
                     break
                 pause = min(2 * pause, _LONGEST_BACKOFF)
-        with self._lock:
-            self._running.clear()
         self._publish(None)
 
     # ---- telling and hearing -------------------------------------------------------------------
