@@ -19,6 +19,9 @@ def _agreement(
     ] = "vqgan",
     count: Annotated[int, typer.Option("--count", help="So many of the held-out prompts.")] = 50,
     clip: Followed = None,
+    judge: Annotated[
+        str | None, typer.Option("--judge", help="Who is followed, as limner paint takes them.")
+    ] = None,
     judge_by: Annotated[
         str | None, typer.Option("--judge-by", help="The CLIP that judges; one not followed.")
     ] = None,
@@ -47,6 +50,7 @@ def _agreement(
             generator=generator,
             count=count,
             clip=clip,
+            judge=judge,
             judge_by=judge_by,
             judge_followed=judge_followed,
             steps=steps,

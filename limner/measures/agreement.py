@@ -97,6 +97,7 @@ def agreement(
     generator: str = "vqgan",
     count: int = 50,
     clip: str | Sequence[str] | None = None,
+    judge: str | None = None,
     judge_by: str | None = None,
     judge_followed: bool = False,
     steps: int | None = None,
@@ -112,6 +113,7 @@ def agreement(
         generator: what paints: a name in limner/generators
         count: so many of the fixed prompts of `compose`, evenly from all kinds
         clip: the CLIPs that are followed, as `limner.paint` takes them
+        judge: who is followed, as `limner.paint` takes them; the usual ones when not given
         judge_by: the CLIP that judges; one of limner's own that is not followed when not given
         judge_followed: let a CLIP judge that was followed, which says little
         steps: of each search; the generator's usual number when not given
@@ -132,10 +134,10 @@ def agreement(
     for what, value, most in (("steps", steps, MOST_STEPS), ("views", views, MOST_VIEWS)):
         checked(what, 1 if value is None else value, 1, most)
     followed = [open_clip(name) for name in clip_names(clip)]
-    judge = open_clip(judge_by or _apart(followed))
-    if not judge_followed and any(_same(judge, each) for each in followed):
+    apart = open_clip(judge_by or _apart(followed))
+    if not judge_followed and any(_same(apart, each) for each in followed):
         raise BadInput(
-            f"the CLIP {judge.name!r} is followed, and so is no judge of its own work: give "
+            f"the CLIP {apart.name!r} is followed, and so is no judge of its own work: give "
             "another with --judge-by, or --judge-followed"
         )
     world = World(_WORLD, split="held_out")
@@ -143,12 +145,13 @@ def agreement(
         raise BadInput("the prompts name emoji glyphs: install fonts-noto-color-emoji")
     spent: list[float] = []
     names = [each.name for each in followed]
-    do = paint or _searching(generator, names, steps, views, seed, spent)
-    about = _about(generator, followed, steps, views, seed)
+    how = {"judge": judge, "steps": steps, "views": views, "seed": seed}
+    do = paint or _searching(generator, names, how, spent)
+    about = _about(generator, followed, how)
     kept = Kept(folder, about) if folder else None
     pictures = painted([each.words for each in chosen], do, kept, watch, at_once=1)
     shown = [each.pixels for each in pictures]
-    first, *others = _looks([judge, *followed], world, chosen, shown)
+    first, *others = _looks([apart, *followed], world, chosen, shown)
     seconds = statistics.median(spent) if spent else None
     return Agreement("given" if paint else generator, first, tuple(others), seconds)
 
@@ -176,12 +179,10 @@ def _same(one: Clip, other: Clip) -> bool:
 def _searching(
     generator: str,
     clips: Sequence[str],
-    steps: int | None,
-    views: int | None,
-    seed: int,
+    how: dict[str, Any],
     spent: list[float],
 ) -> Paint:
-    """`limner.paint`, whose seconds for each picture go into `spent`.
+    """`limner.paint` with `how`, whose seconds for each picture go into `spent`.
 
     A prompt's picture depends on the prompt and the seed alone, not on what else is painted.
     """
@@ -195,10 +196,8 @@ def _searching(
                 prompt,
                 generator=generator,
                 clip=clips,
-                steps=steps,
-                views=views,
-                seed=seed,
                 first=number(prompt),
+                **how,
             )
             spent.append(time.perf_counter() - began)
         return out
@@ -206,18 +205,11 @@ def _searching(
     return do
 
 
-def _about(
-    generator: str, clips: Sequence[Clip], steps: int | None, views: int | None, seed: int
-) -> dict[str, str | int]:
+def _about(generator: str, clips: Sequence[Clip], how: dict[str, Any]) -> dict[str, str | int]:
     """By what a folder of pictures is known."""
     marks = " ".join(each.fingerprint[:16] for each in clips)
-    return {
-        "generator": generator,
-        "followed": marks,
-        "steps": steps or "usual",
-        "views": views or "usual",
-        "seed": seed,
-    }
+    said = {name: "usual" if value is None else value for name, value in how.items()}
+    return {"generator": generator, "followed": marks, **said}
 
 
 def _looks(

@@ -176,5 +176,9 @@ class TextToImage:
     @torch.no_grad()
     def encode(self, pictures: Tensor) -> Tensor:
         """Pictures (b, 3, h, w) in [0, 1] → the latents' mean (b, c, h/f, w/f), float32, scaled."""
+        return self.traced(pictures)
+
+    def traced(self, pictures: Tensor) -> Tensor:
+        """As `encode`, with gradients."""
         mean = self.vae.encode(pictures.to(self.device, self.dtype) * 2 - 1).float()
         return (mean - self.shift_factor) * self.scaling_factor

@@ -84,7 +84,7 @@ def painted_between(
     parts = Parts(watch, 0)
     ends = makes[asked.space](asked, model, precision, parts, len(chunks))
     run = {name: value for name, value in vars(asked).items() if name not in vars(ends.plan)}
-    network, scale = network_of(ends.model, ends.plan)
+    network, scale = network_of(ends.model, ends.plan.guidance_scale)
     out: list[Picture] = []
     for chunk in chunks:
         shares = [number / (asked.frames - 1) for number in chunk]

@@ -49,6 +49,7 @@ class Wanted:
 class Usual:
     """A generator's maker and its usual settings, all of which can be said otherwise.
 
+    scored:     its judges where every network is limner's own: the judge score beside the others
     bounds:     between which `evolve` looks for every number of a latent; None: it is too long,
                 or its parts are too different, to be bred
     opens:      opens the model whose networks it paints with; None: it has none
@@ -60,6 +61,7 @@ class Usual:
     views: int = 16
     size: int = 128
     judges: str = "clip"
+    scored: str = "clip,score:2"
     bounds: tuple[float, float] | None = (0.0, 1.0)
     camera: Camera = field(default_factory=Camera)
     opens: Callable[[str], TextToImage | Vqgan | BigGAN | StyleGAN] | None = None
@@ -95,7 +97,9 @@ def _biggan(kind: str) -> Usual:
         assert isinstance(wanted.model, BigGAN)
         return biggan(wanted.model, wanted.size, kind)
 
-    return Usual(made, steps=200, size=64, bounds=None, opens=open_biggan, side=biggan_side)
+    return Usual(
+        made, steps=200, size=64, scored="clip", bounds=None, opens=open_biggan, side=biggan_side
+    )
 
 
 def _stylegan(kind: str, bounds: tuple[float, float] | None = None) -> Usual:
@@ -105,12 +109,24 @@ def _stylegan(kind: str, bounds: tuple[float, float] | None = None) -> Usual:
         assert isinstance(wanted.model, StyleGAN)
         return stylegan(wanted.model, wanted.size, kind)
 
-    return Usual(made, steps=200, size=64, bounds=bounds, opens=open_stylegan, side=stylegan_side)
+    return Usual(
+        made,
+        steps=200,
+        size=64,
+        scored="clip",
+        bounds=bounds,
+        opens=open_stylegan,
+        side=stylegan_side,
+    )
 
 
 # CLIPDraw's views (Frans et al. 2021): 70% to 90% of the picture, tilted, nothing else. Here a side
 # is √u of the way from CLIP's to the picture's: 83% on average at twice CLIP's side.
 _CLIPDRAW = Camera(0.5, degrees=0, shift=0, perspective=0.5, flip=0, jitter=0, grain=0, chance=1)
+
+# Where nothing else holds neighbours together, score's way through the encoder leaves a chequered
+# pattern, which this takes away; smoother than for CLIP alone, since shapes come from elsewhere.
+_SMOOTHED = "clip,smooth:3,score:2"
 
 # By the name of the generator, or NAME=KIND where there are kinds of it.
 GENERATORS = {
@@ -120,11 +136,14 @@ GENERATORS = {
         lambda wanted: Fourier(wanted.size),
         steps=200,
         judges="clip,smooth:0.3",
+        scored=_SMOOTHED,
         bounds=(-2.0, 2.0),
     ),
-    "grid": Usual(_grid, steps=200, size=160, judges="clip,smooth:0.2"),
+    "grid": Usual(_grid, steps=200, size=160, judges="clip,smooth:0.2", scored=_SMOOTHED),
     "latent": Usual(_latent, steps=150, bounds=(-2.0, 2.0), opens=open_model),
-    "pixels": Usual(lambda wanted: Pixels(wanted.size), steps=200, judges="clip,smooth:0.5"),
+    "pixels": Usual(
+        lambda wanted: Pixels(wanted.size), steps=200, judges="clip,smooth:0.5", scored=_SMOOTHED
+    ),
     "prior_network": Usual(lambda wanted: PriorNetwork(wanted.size), steps=250, bounds=None),
     "strokes": Usual(
         lambda wanted: Strokes(wanted.size, wanted.strokes),

@@ -27,8 +27,9 @@ from limner.judges.weighted import Weighted
 from limner.models import faces
 from limner.models.clip import Clip
 from limner.prompt import parse
+from limner.tasks._scored import Scorer
 
-__all__ = ["Bench", "Named", "check_named", "identities", "judge_of", "named"]
+__all__ = ["Bench", "Named", "check_named", "counting", "identities", "judge_of", "named"]
 
 # Each judge that can be named, and what it can be told after "=", the first of which is meant where
 # nothing is said; ... is any text.
@@ -39,6 +40,7 @@ _HOWS: dict[str, tuple[object, ...]] = {
     "likeness": ("l2", "perceptual"),
     "palette": (),
     "saturation": (),
+    "score": ("words", "any"),
     "smooth": ("1", "2"),
     "sparsity": (),
     "structure": (),
@@ -68,6 +70,7 @@ class Bench:
     mask:        (1, 1, h, w), 1 where pictures are judged, or None
     palette:     colours (k, 3), or None
     identities:  what tells people apart, by what the judge identity is told
+    scorer:      makes the judges score, or None where there are none
     """
 
     clips: Sequence[Clip]
@@ -78,6 +81,7 @@ class Bench:
     mask: Tensor | None
     palette: Sequence[tuple[float, float, float]] | None
     identities: Mapping[str, faces.Identity] = field(default_factory=dict)
+    scorer: Scorer | None = None
 
 
 def named(judges: str | Sequence[str]) -> list[Named]:
@@ -105,13 +109,19 @@ def _named(text: str) -> Named:
     return Named(name, how, float(weight or 1))
 
 
+def counting(judges: Sequence[Named]) -> list[Named]:
+    """Those whose weight is not 0: the others are not even made."""
+    return [each for each in judges if each.weight != 0]
+
+
 def check_named(judges: Sequence[Named], *, start: bool, palette: bool) -> None:
     """BadInput unless these can judge with what there is, and one of them reads the prompt."""
-    names = {each.name for each in judges if each.weight != 0}
-    if not any(each.weight for each in judges):
+    asked = counting(judges)
+    names = {each.name for each in asked}
+    if not asked:
         shown = ", ".join(str(each) for each in judges)
         raise BadInput(f"the judges' weights are all 0 ({shown}): give one another weight")
-    if not names & {"clip", "direction"}:
+    if not {each.name for each in asked if each.how != "any"} & {"clip", "direction", "score"}:
         raise BadInput(f"of the judges {', '.join(sorted(names))} none reads the prompt: add clip")
     if names & _COMPARING and not start:
         compared = min(names & _COMPARING)
@@ -127,7 +137,8 @@ def identities(judges: Sequence[Named]) -> dict[str, faces.Identity]:
 
 def judge_of(judges: Sequence[Named], prompt: str, bench: Bench) -> Judge:
     """Their weighted sum, for this prompt, confined to the mask where there is one."""
-    whole = Weighted([(_made(each, prompt, bench), each.weight) for each in judges])
+    made = [(_made(each, prompt, bench), each.weight) for each in counting(judges)]
+    whole = Weighted(made)
     return whole if bench.mask is None else Masked(whole, bench.mask, bench.start)
 
 
@@ -149,6 +160,9 @@ def _made(named: Named, prompt: str, bench: Bench) -> Judge:
         return Palette(torch.tensor(bench.palette))
     if named.name == "saturation":
         return Saturation()
+    if named.name == "score":
+        assert bench.scorer is not None
+        return bench.scorer(prompt, how)
     if named.name == "smooth":
         return Smooth(1 if how == "1" else 2)
     return Symmetry("horizontal" if how == "horizontal" else "vertical")

@@ -167,7 +167,7 @@ def guided(
     phrases = parse(plan.prompt)
     texts = [plan.negative, *(phrase.text for phrase in phrases)]
     without, *states = model.encode_text(texts).split(1)
-    plain, scale = network_of(model, plan)
+    plain, scale = network_of(model, plan.guidance_scale)
     shown = plain if beside is None else replace(plain, beside=beside)
     network: Conditional = Controlled(shown, tuple(controls)) if controls else shown
     if blank and beside is not None:
@@ -181,12 +181,12 @@ def guided(
     return Compose(network, states, weights, without)
 
 
-def network_of(model: TextToImage, plan: Plan) -> tuple[Network, float]:
-    """The model's network, and the scale at which it is guided from outside: 1 where it is told the
-    plan's."""
-    inside = plan.guidance_scale if model.takes_scale else None
+def network_of(model: TextToImage, scale: float) -> tuple[Network, float]:
+    """The model's network, and the scale at which it is guided from outside: 1 where it is told
+    the scale itself."""
+    inside = scale if model.takes_scale else None
     network = Network(model.unet, model.prediction, model.alpha_bars, guidance=inside)
-    return network, plan.guidance_scale if inside is None else 1.0
+    return network, scale if inside is None else 1.0
 
 
 def levels(

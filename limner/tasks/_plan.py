@@ -5,20 +5,23 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from limner._rooms import names
 from limner.errors import BadInput
 from limner.generators import Generator, Latent
-from limner.models._open import number_type
+from limner.models._open import number_type, open_model
+from limner.models._text_to_image import TextToImage
 from limner.models.clip import open_clip
 from limner.picture import load, resize
 from limner.prompt import parse
 from limner.tasks._checks import file_hash
 from limner.tasks._generators import GENERATORS, Wanted, begun_at, colours, usual
-from limner.tasks._judges import Bench, check_named, identities, named
+from limner.tasks._judges import Bench, check_named, counting, identities, named
 from limner.tasks._recipe import recipe_of, told
 from limner.tasks._schedule import stages
+from limner.tasks._scored import Scorer
 
 __all__ = ["Opened", "Plan", "check_plan", "opened"]
 
@@ -103,12 +106,23 @@ def opened(plan: Plan) -> Opened:
     clips = [replace(open_clip(name), judges_in=dtype) for name in plan.clip]
     recipe = recipe_of("paint", asdict(plan), model, precision=plan.precision)
     recipe |= {"clips": [told(clip) for clip in clips], "files": files}
-    people = identities(named(plan.judge))
+    judges = counting(named(plan.judge))
+    people = identities(judges)
     if people:
         recipe["identities"] = [told(each) for each in people.values()]
+    scorer = _scorer(plan, model, dtype) if "score" in {each.name for each in judges} else None
+    if scorer:
+        recipe["scores"] = [told(scorer.model)]
     views = (plan.views, plan.views_at_once, kind.camera)
-    bench = Bench(clips, *views, start, mask, palette, people)
+    bench = Bench(clips, *views, start, mask, palette, people, scorer)
     return Opened(generator, bench, begin, recipe)
+
+
+def _scorer(plan: Plan, model: object, dtype: torch.dtype) -> Scorer:
+    """Of the text-to-image model that the generator paints with, or of limner's own."""
+    if not isinstance(model, TextToImage):
+        model = open_model("embedded").to("cpu", dtype)
+    return Scorer(model, plan.steps, plan.size)
 
 
 def _files_of(plan: Plan) -> list[str]:

@@ -146,7 +146,7 @@ def _composed(model: TextToImage, plan: Plan, regions: Sequence[Region]) -> Deno
     covers = torch.stack([each.cover for each in regions])
     free = torch.flip(torch.cumprod(torch.flip(1 - covers, [0]), 0), [0])
     masks = covers * torch.cat([free[1:], torch.ones_like(free[:1])])
-    network, scale = network_of(model, plan)
+    network, scale = network_of(model, plan.guidance_scale)
     scale *= phrases[0].weight
     least = model.size // model.downscale // 2
     views = [_view(mask, least) for mask in masks]

@@ -198,7 +198,7 @@ class _Pass:
     def _begun(self) -> dict[str, Any]:
         """What a state's meaning depends on."""
         recipe = self.opened.recipe
-        kinds = ("model", "clips", "files", "identities")
+        kinds = ("model", "clips", "files", "identities", "scores")
         networks = {key: recipe[key] for key in kinds if key in recipe}
         return asdict(self.plan) | networks | {"samples": list(self.samples)}
 

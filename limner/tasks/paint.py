@@ -65,7 +65,8 @@ def paint(
         generator: what paints: a name in limner/generators; vqgan=logits too, and stylegan=w,
             stylegan=z and stylegan=styles
         judge: who judges, with weights: "clip,smooth:0.1,symmetry=vertical:0.05"; several lists
-            add up; the generator's usual ones when not given
+            add up; the generator's usual ones when not given, with score where every network is
+            limner's own and nothing is given to start from
         clip: the CLIPs that are followed: names of limner's own, folders or hub ids, with commas
         schedule: further prompts from a step or share of the steps on: "30: a cat; 60%: a dog"
         count: how many pictures
@@ -100,6 +101,7 @@ def paint(
     Raises BadInput when an argument, a file or a model is not usable.
     """
     from limner.models._open import number_type
+    from limner.models.embedded import here
     from limner.tasks._film import check_film
     from limner.tasks._generators import usual, usual_grid
     from limner.tasks._judges import named
@@ -109,7 +111,10 @@ def paint(
 
     kind = usual(generator)
     _check_numbers(count, seed, first, best_of, steps, views, views_at_once)
-    judges = named(kind.judges if judge is None else judge)
+    clips = clip_names(clip)
+    ours = model in (None, "embedded") and set(clips) <= {*here()}
+    scored = ours and start is None and search == "descend"
+    judges = named(judge if judge is not None else kind.scored if scored else kind.judges)
     own = kind.side(str(model)) if kind.side and model is not None else kind.size
     shape = _size(size, start, own)
     plan = Plan(
@@ -127,7 +132,7 @@ def paint(
         steps=steps or kind.steps,
         rate=rate,
         judge=tuple(str(each) for each in judges),
-        clip=clip_names(clip),
+        clip=clips,
         views=views or kind.views,
         views_at_once=views_at_once,
         precision=str(number_type(precision, "cpu")).removeprefix("torch."),

@@ -40,7 +40,7 @@ _TASKS = (
     "vary",
 )
 # Lists of networks beside the model, of which recipes tell.
-_OTHERS = ("clips", "identities", "guides", "controls")
+_OTHERS = ("clips", "identities", "scores", "guides", "controls")
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,16 @@ from limner._rooms import find, names
 from limner.errors import BadInput
 from limner.judges import Judge
 from limner.judges.smooth import Smooth
+from limner.levels import Level
 from limner.noise import Noise
 from limner.prompt import Phrase
 
 SIZE = (41, 37)  # odd, since the last few numbers in memory may be rounded otherwise
+
+
+def _to_grey(x, level):
+    """A denoiser: row by row, and not linear."""
+    return (x / level.alpha).tanh() + 0.5
 
 
 def makers(clip, reference, identity=None):
@@ -31,6 +37,7 @@ def makers(clip, reference, identity=None):
         "over": lambda member: member(Smooth(2), reference),
         "palette": lambda member: member(reference[0, :, 0, :5].T),
         "saturation": lambda member: member(),
+        "score": lambda member: member(lambda x: 3 * x, _to_grey, [Level(0.8, 0.6)]),
         "screen": lambda member: member([clip], "a cat", views=3),
         "smooth": lambda member: member(2),
         "sparsity": lambda member: member(reference),
@@ -41,7 +48,7 @@ def makers(clip, reference, identity=None):
 
 
 MEMBERS = list(makers(None, torch.zeros(1, 1, 1, 1)))
-OF_NETWORKS = ("clip", "direction", "identity", "likeness", "screen", "structure")
+OF_NETWORKS = ("clip", "direction", "identity", "likeness", "score", "screen", "structure")
 PLAIN = [name for name in MEMBERS if name not in OF_NETWORKS]
 OF_LAYERS = ("opacity", "over", "screen")
 WITH_REFERENCE = ["direction", "identity", "likeness", "masked", "over", "sparsity", "structure"]
