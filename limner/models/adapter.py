@@ -127,7 +127,7 @@ class Begun(NamedTuple):
 def begun_with(name: str | Path, base: TextToImage, kind: str, rank: int) -> Begun:
     """Reads an adapter to go on learning from.
 
-    Raises BadInput where there is none, or it is of another kind or rank, or another model's.
+    Raises BadInput where there is none, or it is of another kind, of a higher rank, or another model's.
     """
     folder = adapter_folder(name)
     card, tensors = _read(folder)
@@ -138,10 +138,10 @@ def begun_with(name: str | Path, base: TextToImage, kind: str, rank: int) -> Beg
             f"the adapter {str(name)!r} is for {card.get('kind')}: give one that limner train "
             f"{kind} wrote"
         )
-    if card.get("rank") != rank:
+    if card.get("rank", rank) > rank:
         raise BadInput(
-            f"the adapter {str(name)!r} has rank {card.get('rank')}, not {rank}: give --rank "
-            f"{card.get('rank')}"
+            f"the adapter {str(name)!r} has rank {card['rank']}, more than {rank}: give --rank "
+            f"{card['rank']}"
         )
     return Begun(str(name), card, tensors)
 

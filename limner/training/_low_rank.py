@@ -91,10 +91,13 @@ class Additions(nn.Module):
 
     @torch.no_grad()
     def begin(self, begun: Begun) -> None:
-        """Takes over what an adapter has learned. Raises BadInput where it is of another shape."""
+        """Takes over what an adapter has learned; of a lower rank, the rest begins at nothing.
+
+        Raises BadInput where it is of another shape.
+        """
         own = self._learned()
-        shapes = {name: tuple(each.shape) for name, each in own.items()}
         given = {name: tuple(each.shape) for name, each in begun.tensors.items()}
+        shapes = {name: _cut(name, tuple(own[name].shape), given.get(name, ())) for name in own}
         apart = sorted(name for name in {*shapes, *given} if shapes.get(name) != given.get(name))
         if apart or begun.card.get("scale", 1.0) != self.scale:
             name = apart[0] if apart else "scale"
@@ -104,7 +107,8 @@ class Additions(nn.Module):
                 f"{shapes.get(name, self.scale)}; give the options that it was trained with"
             )
         for name, place in own.items():
-            place.copy_(begun.tensors[name])
+            taken = begun.tensors[name]
+            place[tuple(slice(size) for size in taken.shape)] = taken.to(place)
 
     def _learned(self) -> dict[str, Tensor]:
         """What is learned itself, by the names of an adapter's file."""
@@ -144,6 +148,14 @@ def export(folder: Path, additions: Additions, kind: str, base: str, card: dict[
     told = {"kind": kind, "base": base, "rank": additions.rank, "scale": additions.scale}
     (folder / CARD).write_text(json.dumps(told | {"beside": 0} | card, indent=1))
     (folder / "README.md").write_text(_README.format(kind=kind, rank=additions.rank))
+
+
+def _cut(name: str, shape: tuple[int, ...], given: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of a weight's part whose rank is that of what is given, or its own if less."""
+    axis = 0 if name.endswith(".lora_A.weight") else 1 if name.endswith(".lora_B.weight") else None
+    if axis is None or len(given) != len(shape):
+        return shape
+    return (*shape[:axis], min(shape[axis], given[axis]), *shape[axis + 1 :])
 
 
 def _key(name: str) -> str:

@@ -1,10 +1,11 @@
 """The recipe of ``limner train student``: a text-to-image model's many guided steps in a few.
 
-Multistep consistency distillation (Heek et al. 2024, algorithm 1): the time is cut into a few
-segments, and from anywhere in one the student says at once where the teacher's way leads to at the
-segment's end. With one segment this is consistency distillation (Song et al. 2023). The teacher is
-guided (Luo et al. 2023, "Latent Consistency Models", eq. 14), so the student needs no guidance. It
-is kept as an adapter of the teacher.
+The student paints from pure noise in its few steps, and at each of them the teacher shows where two
+or more of its own would have led from there: progressive distillation (Salimans & Ho 2022,
+algorithm 2) on the student's own way (Kohler et al. 2024, "Imagine Flash", §4.1), where it will be
+when it paints. The teacher is guided (Meng et al. 2023, "On Distillation of Guided Diffusion
+Models"), so the student needs no guidance. No picture is learned from: of the data only the
+captions are. It is kept as an adapter of the teacher.
 """
 
 from __future__ import annotations
@@ -30,14 +31,13 @@ from limner.models._text_to_image import TextToImage
 from limner.models.adapter import base_of, begun_with
 from limner.noise import Noise
 from limner.picture import Picture, grid
-from limner.samplers import State
 from limner.samplers.ddim import ddim
 from limner.tasks._checks import check_whole
 from limner.training._data import Captioned, drawing
 from limner.training._low_rank import Additions, export
 from limner.training._parts import open_parts, sources
 from limner.training._processes import processes
-from limner.training.diffusion import PROMPTS, kept_latents
+from limner.training.diffusion import PROMPTS
 from limner.training.loop import Plan, Progress, flush_denormals, open_run, train
 
 __all__ = ["Student", "student"]
@@ -47,19 +47,17 @@ _HUBER = 0.00054  # of the root of how many numbers a latent has (Song and Dhari
 
 
 class Batch(NamedTuple):
-    """The pictures of one step, all at one level: a network is quicker with many at a time."""
+    """What one step paints."""
 
-    latents: Tensor  # (b, c, h, w)
-    noise: Tensor  # its like
+    noise: Tensor  # (b, c, h, w)
     words: list[str]
-    place: int  # which of the levels
 
 
 class Student:
     """Recipe.
 
     Args:
-        data: latents and captions (``Latents``).
+        data: captions.
         teacher: the model; it stays as it is.
         unet: the same U-Net for training, which `learned` changes.
         learned: the player.
@@ -75,28 +73,27 @@ class Student:
         learned: nn.Module,
         *,
         segments: int = 4,
-        intervals: int = 32,
+        intervals: int = 8,
         seed: int = 0,
     ) -> None:
         if segments < 1 or intervals < segments or intervals % segments:
             raise BadInput(
                 f"{segments} segments of {intervals} intervals: give a multiple, such as "
-                f"{8 * max(segments, 1)} intervals"
+                f"{2 * max(segments, 1)} intervals"
             )
         self.data, self.teacher, self.learned, self.seed = data, teacher, learned, seed
         self.segments, self.length = segments, intervals // segments
         self.levels = levels_of(teacher.alpha_bars, intervals)
         self.network = Network(unet, teacher.prediction, teacher.alpha_bars)
         self.players: Mapping[str, nn.Module] = {"student": learned}
+        side = teacher.size // teacher.downscale
+        self.shape = (teacher.channels, side, side)
 
     def batch(self, step: int, size: int, rank: int, ranks: int) -> Batch:
-        """Pictures at one level of a segment; the segments take turns."""
-        latents, captions = self.data.step(step, size, rank, ranks)
-        rng = drawing(self.seed, step, 0, "student")  # of all processes; this one has its rows
-        place = step % self.segments * self.length + int(rng.integers(self.length))
-        noise = rng.standard_normal((size * ranks, *latents.shape[1:]), np.float32)
-        own = torch.from_numpy(noise[rank * size : (rank + 1) * size])
-        return Batch(torch.from_numpy(latents), own, captions, place)
+        """Noise and captions; every process has rows of its own."""
+        rng = drawing(self.seed, step, rank, "student")
+        noise = rng.standard_normal((size, *self.shape), np.float32)
+        return Batch(torch.from_numpy(noise), self.data.step(step, size, rank, ranks)[1])
 
     def learn(
         self,
@@ -105,18 +102,21 @@ class Student:
         step: int,
         backward: Callable[[Tensor], None],
     ) -> dict[str, Tensor]:
-        """How far the student's step to the segment's end is from the teacher's way there."""
-        latents, noise = (each.to(self.teacher.device) for each in (batch.latents, batch.noise))
-        here, after = self.levels[batch.place : batch.place + 2]
-        end = self.levels[(batch.place // self.length + 1) * self.length]
-        own = self._own(batch.words)
-        x = here.alpha * latents + here.sigma * noise
-        with torch.no_grad():
-            led = _step(self._guide(batch.words), x, here, after).x
-            aim = led if after == end else _step(own, led, after, end).x
-        loss = _huber((_step(own, x, here, end).x - aim) / _lever(here, end))
-        backward(loss)
-        return {"loss": loss.detach(), "time": loss.new_tensor(here.time)}
+        """How far each of the student's steps is from where the teacher goes from there."""
+        own, guide = self._own(batch.words), self._guide(batch.words)
+        x = batch.noise.to(self.teacher.device) * math.hypot(*self.levels[0])
+        parts: list[Tensor] = []
+        for first in range(0, len(self.levels) - 1, self.length):
+            levels = self.levels[first : first + self.length + 1]
+            ends = [levels[0], levels[-1]]
+            with torch.no_grad():
+                aim = _led(guide, x, levels)
+            reached = _led(own, x, ends)
+            loss = _huber((reached - aim) / _lever(*ends)) / self.segments
+            backward(loss)
+            parts.append(loss.detach())
+            x = reached.detach()
+        return {"loss": torch.stack(parts).sum()}
 
     def _own(self, words: Sequence[str]) -> Denoiser:
         """The student, told some words."""
@@ -137,11 +137,9 @@ class Student:
 
     def preview(self, step: int, folder: Path) -> None:
         """A sheet of what it paints in as many steps as it has segments."""
-        levels, shape = self.levels[:: self.length], self.data.source.batch([0])[0].shape[1:]
         noise = Noise(self.seed, range(len(PROMPTS)))
-        x = (noise.normal(tuple(shape)) * math.hypot(*levels[0])).to(self.teacher.device)
-        for state in ddim(self._own(PROMPTS), x, levels, noise=noise):
-            x = state.x
+        x = (noise.normal(self.shape) * math.hypot(*self.levels[0])).to(self.teacher.device)
+        x = _led(self._own(PROMPTS), x, self.levels[:: self.length])
         pictures = [Picture(pixels.cpu()) for pixels in self.teacher.decode(x)]
         grid(pictures, columns=6, labels=list(PROMPTS)).save(folder / f"step-{step:06d}.png")
 
@@ -152,9 +150,11 @@ class Student:
         export(folder, self.learned, KIND, base_of(self.teacher), card)
 
 
-def _step(denoiser: Denoiser, x: Tensor, here: Level, there: Level) -> State:
-    """DDIM's, from one level to another, with no noise added."""
-    return next(ddim(denoiser, x, [here, there], noise=Noise(0, range(len(x)))))
+def _led(denoiser: Denoiser, x: Tensor, levels: Sequence[Level]) -> Tensor:
+    """Where DDIM's steps through these levels lead, with no noise added."""
+    for state in ddim(denoiser, x, levels, noise=Noise(0, range(len(x)))):
+        x = state.x
+    return x
 
 
 def _lever(here: Level, there: Level) -> float:
@@ -178,11 +178,9 @@ def student(
     model: str = "embedded",
     start: str | None = None,
     segments: int = 4,
-    intervals: int = 32,
+    intervals: int = 8,
     rank: int = 8,
-    latents: int = 20_000,
     resume: bool = False,
-    watch: Callable[[int, int], None] | None = None,
 ) -> Iterator[Progress]:
     """Teach a text-to-image model to paint in a few steps; ``run/model`` is an adapter of it, for
     ``limner generate --model embedded+RUN/model``.
@@ -194,12 +192,10 @@ def student(
         segments: the steps that the student is to take; fewer are harder.
         intervals: the teacher's steps from noise to clean, a multiple of the segments.
         rank: of what the adapter adds to each layer.
-        latents: how many pictures are encoded beforehand and learned from in turn.
         resume: go on from the last checkpoint in the run's folder.
-        watch: told how many pictures are encoded, of how many.
     """
     flush_denormals()
-    check_whole({"rank": (rank, 1, 1024), "latents": (latents, 1, 10**9)})
+    check_whole({"rank": (rank, 1, 1024)})
     teacher, found = open_model(model), sources(None, None, model)
     begun = begun_with(_adapter(start), teacher, KIND, rank) if start else None
     open_run(run, resume)
@@ -209,10 +205,9 @@ def student(
     learned = Additions(parts.unet, rank)
     if begun:
         learned.begin(begun)
-    kept = kept_latents(data, parts.autoencoder, run / "latents", latents, watch)
     number = torch.bfloat16 if plan.precision == "bf16" else torch.float32
     recipe = Student(
-        Captioned(kept, plan.seed),
+        Captioned(data, plan.seed),
         teacher.to(processes().device, number),
         parts.unet,
         learned,

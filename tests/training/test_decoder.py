@@ -126,8 +126,8 @@ def test_the_run_ends_in_an_adapter_that_says_the_same_and_goes_on(
     pictures = torch.rand(2, 3, 40, 40)
     states = found.states(["a red cube", ""], found.embed(pictures))
     assert states.shape == (2, 34, 32)
-    with pytest.raises(BadInput, match="has rank 2, not 3"):
-        begun = {"start": f"{folder}+{tmp_path / 'whole' / 'model'}", "rank": 3}
+    with pytest.raises(BadInput, match="has rank 2, more than 1"):
+        begun = {"start": f"{folder}+{tmp_path / 'whole' / 'model'}", "rank": 1}
         list(decoder(Bars(16, SIZE), tmp_path / "third", plan, **given | begun))
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -34,14 +34,6 @@ PLAN = Plan(
 )  # fmt: skip
 
 
-class Gaussian(Bars):
-    """Latents of one Gaussian, in the place of pictures."""
-
-    def batch(self, indices: Any) -> tuple[np.ndarray, list[str]]:
-        rows = [np.random.Generator(np.random.Philox(key=i)).normal(size=SHAPE) for i in indices]
-        return (WIDTH * np.stack(rows)).astype(np.float32), ["a bar"] * len(rows)
-
-
 def exact_v(x: Tensor, timesteps: Tensor, *, encoder_hidden_states: Tensor) -> Any:
     """v of x0 ~ N(0, WIDTH²), and a shift by the condition's mean: guidance doubles that."""
     alpha_bar = TABLE[timesteps.long()].float().view(-1, 1, 1, 1)
@@ -60,6 +52,7 @@ def teacher(told: float = 0.0, guidance_scale: float = 1.0) -> Any:
     return SimpleNamespace(
         unet=exact_v, prediction="v_prediction", alpha_bars=TABLE, guidance_scale=guidance_scale,
         encode_text=encode_text, device=torch.device("cpu"), decode=lambda x: x,
+        channels=SHAPE[0], size=SHAPE[1], downscale=1,
     )  # fmt: skip
 
 
@@ -81,7 +74,7 @@ def made(intervals: int, segments: int, **told: float) -> tuple[Student, Linear]
     torch.manual_seed(0)
     network = Linear(intervals)
     how = {"segments": segments, "intervals": intervals, "seed": 1}
-    recipe = Student(Captioned(Gaussian(4000), 1), teacher(**told), network, network, **how)
+    recipe = Student(Captioned(Bars(4000), 1), teacher(**told), network, network, **how)
     recipe.export = lambda folder: folder.mkdir()  # type: ignore[method-assign]
     return recipe, network
 
@@ -91,44 +84,59 @@ def test_on_a_gaussian_it_learns_the_flow_itself(tmp_path: Path, segments: int) 
     """With E[x0|x] = αs²/(α²s² + σ²)·x, DDIM's step scales x by (α'αs² + σ'σ)/(α²s² + σ²)."""
     recipe, network = made(8, segments)
     list(train(recipe, PLAN, tmp_path))
-    levels, scale = recipe.levels, 1.0
-    for place in reversed(range(8)):
-        here, after = levels[place : place + 2]
-        variance = (here.alpha * WIDTH) ** 2 + here.sigma**2
-        step = (after.alpha * here.alpha * WIDTH**2 + after.sigma * here.sigma) / variance
-        scale = step * (1.0 if place % recipe.length == recipe.length - 1 else scale)
-        end = levels[(place // recipe.length + 1) * recipe.length]
-        turned = end.alpha * here.alpha + end.sigma * here.sigma
-        lever = end.alpha * here.sigma - here.alpha * end.sigma
-        learned = turned - lever * network.slope[place].item()
-        assert abs(learned - scale) < 0.01, place
+    levels = recipe.levels
+    for first in range(0, 8, recipe.length):
+        scale = 1.0
+        for here, after in pairwise(levels[first : first + recipe.length + 1]):
+            variance = (here.alpha * WIDTH) ** 2 + here.sigma**2
+            scale *= (after.alpha * here.alpha * WIDTH**2 + after.sigma * here.sigma) / variance
+        start, end = levels[first], levels[first + recipe.length]
+        turned = end.alpha * start.alpha + end.sigma * start.sigma
+        lever = end.alpha * start.sigma - start.alpha * end.sigma
+        learned = turned - lever * network.slope[first].item()
+        assert abs(learned - scale) < 0.01, first
     assert network.shift.abs().max() < 0.01
 
 
 def test_the_guided_teacher_is_what_it_learns(tmp_path: Path) -> None:
-    """In a segment's last interval the aim is the teacher's: v + 3·(what the words add)."""
+    """With one interval to a segment the aim is the teacher's v + 3·(what the words add)."""
     recipe, network = made(4, 4, told=0.1, guidance_scale=3.0)
     list(train(recipe, replace(PLAN, steps=400), tmp_path))
     assert (network.shift - 0.3).abs().max() < 0.02
 
 
-def test_segments_take_turns_and_all_of_their_levels_come() -> None:
-    recipe, _ = made(16, 4)
-    batches = [recipe.batch(step, 3, 0, 1) for step in range(400)]
-    assert [each.place // 4 for each in batches[:6]] == [0, 1, 2, 3, 0, 1]
-    assert {each.place for each in batches} == set(range(16))
+def test_the_teacher_goes_on_from_where_the_student_is() -> None:
+    recipe, network = made(4, 2)
+    network.shift.data.fill_(0.7)
+    seen: list[Tensor] = []
+
+    def watched(x: Tensor, timesteps: Tensor, **told: Any) -> Any:
+        seen.append(x)
+        return exact_v(x, timesteps, **told)
+
+    recipe.teacher.unet = watched
+    batch = recipe.batch(0, 3, 0, 1)
+    losses: list[Tensor] = []
+    recipe.learn("student", batch, 0, losses.append)
+    start, end = recipe.levels[0], recipe.levels[2]
+    denoised = start.alpha * batch.noise - start.sigma * 0.7
+    noise = (batch.noise - start.alpha * denoised) / start.sigma
+    assert len(losses) == 2 and all(each.requires_grad for each in losses)
+    assert torch.equal(seen[0][:3], batch.noise)
+    second = seen[len(seen) // 2]  # of as many calls in either segment
+    torch.testing.assert_close(second[:3], end.alpha * denoised + end.sigma * noise)
 
 
-def test_processes_share_a_level_and_no_noise() -> None:
+def test_processes_have_captions_and_noise_of_their_own() -> None:
     recipe, _ = made(16, 4)
-    a, b = recipe.batch(5, 2, 0, 2), recipe.batch(5, 2, 1, 2)
-    whole = recipe.batch(5, 4, 0, 1)
-    assert a.place == b.place == whole.place
-    assert torch.equal(torch.cat([a.noise, b.noise]), whole.noise)
+    a, b, again = recipe.batch(5, 2, 0, 2), recipe.batch(5, 2, 1, 2), recipe.batch(5, 2, 0, 2)
+    assert not torch.equal(a.noise, b.noise) and torch.equal(a.noise, again.noise)
+    whole = recipe.data.step(5, 4, 0, 1)[1]
+    assert a.words + b.words == whole
 
 
 def test_segments_that_do_not_divide_are_named() -> None:
-    with pytest.raises(BadInput, match="3 segments of 16 intervals: give a multiple, such as 24"):
+    with pytest.raises(BadInput, match="3 segments of 16 intervals: give a multiple, such as 6"):
         made(16, 3)
 
 
@@ -137,7 +145,7 @@ def test_what_is_trained_is_an_adapter_that_paints_and_goes_on(
 ) -> None:
     folder = sd_folder("own")
     plan = replace(PLAN, steps=2, batch_size=4, save_every=1, preview_every=2)
-    given = {"model": str(folder), "segments": 2, "intervals": 4, "rank": 2, "latents": 8}
+    given = {"model": str(folder), "segments": 2, "intervals": 4, "rank": 2}
     list(student(Bars(16, 32), tmp_path / "whole", plan, **given))
     first = student(Bars(16, 32), tmp_path / "parts", plan, **given)
     next(first)
