@@ -17,6 +17,7 @@ __all__ = [
     "Upsample",
     "as_many",
     "attend",
+    "silu",
     "split_among",
     "to_picture",
     "to_tokens",
@@ -67,6 +68,11 @@ def _products(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return torch.bmm(weights, v).view(shape)
 
 
+def silu(x: Tensor) -> Tensor:
+    """Of what nobody else looks at: in place where no gradient is wanted, for maps are large."""
+    return functional.silu(x, inplace=not torch.is_grad_enabled())
+
+
 class Resnet(nn.Module):
     """Norm, SiLU, convolution, twice, around a skip.
 
@@ -95,7 +101,7 @@ class Resnet(nn.Module):
 
         There may be k·b times: x is under each b of them, and what comes before is done once.
         """
-        inside = self.conv1(functional.silu(self.norm1(x)))
+        inside = self.conv1(silu(self.norm1(x)))
         if time is not None:
             inside, x = as_many(inside, len(time)), as_many(x, len(time))
         if time is None:
@@ -105,7 +111,7 @@ class Resnet(nn.Module):
             inside = torch.addcmul(shift, self.norm2(inside), 1 + scale)
         else:
             inside = self.norm2(inside + time[:, :, None, None])
-        inside = self.conv2(functional.silu(inside))
+        inside = self.conv2(silu(inside))
         return inside + (x if self.conv_shortcut is None else self.conv_shortcut(x))
 
 

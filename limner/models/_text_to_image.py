@@ -17,9 +17,10 @@ from limner.errors import BadInput
 from limner.levels import Shift
 from limner.models._autoencoder import Autoencoder, LibraryCodec
 from limner.models._folder import cache_folder, fingerprint
+from limner.models._heap import hand_back
 from limner.models._taesd import Halves
 from limner.models._text_encoder import MAX_WINDOWS, Speller, TextEncoder, moved
-from limner.models._tiles import tiled
+from limner.models._tiles import TILE, tiled
 from limner.models._unet import COMPILER_CACHE, UNet
 from limner.prompt import words
 
@@ -161,6 +162,8 @@ class TextToImage:
     def decode(self, latents: Tensor) -> Tensor:
         """Latents (b, c, h, w) → pictures (b, 3, h·f, w·f) in [0, 1], float32."""
         plain = (latents / self.scaling_factor + self.shift_factor).to(self.device, self.dtype)
+        if plain.is_cpu and plain[0, 0].numel() >= TILE**2:
+            hand_back()
         pictures = tiled(self.vae.decode, plain) if self.low_memory else self.vae.decode(plain)
         return pictures.float().div(2).add(0.5).clamp(0, 1)
 

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from limner.models._attention import PooledText, Transformer
-from limner.models._layers import Downsample, Resnet, Upsample, as_many
+from limner.models._layers import Downsample, Resnet, Upsample, as_many, silu
 from limner.models._packed import Conv2d, GroupNorm, Linear
 from limner.models._times import SizedText, TimeEmbedding, waves
 from limner.models._unet_config import DOWN, UP
@@ -252,7 +252,7 @@ class UNet(nn.Module):
                 x = x if attention is None else attention(x, next(states))
             for upsample in block.upsamplers:
                 x = upsample(x, skips[-1].shape[2:])
-        return self.conv_out(functional.silu(self.conv_norm_out(x)))
+        return self.conv_out(silu(self.conv_norm_out(x)))
 
 
 def _blocks(modules: nn.ModuleList) -> list[Block]:

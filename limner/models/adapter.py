@@ -127,7 +127,7 @@ class Begun(NamedTuple):
 def begun_with(name: str | Path, base: TextToImage, kind: str, rank: int) -> Begun:
     """Reads an adapter to go on learning from.
 
-    Raises BadInput where there is none, or it is of another kind, of a higher rank, or another model's.
+    Raises BadInput where there is none, or it is of another kind or model, or of a higher rank.
     """
     folder = adapter_folder(name)
     card, tensors = _read(folder)
