@@ -86,6 +86,18 @@ def test_is_told_the_words_or_nothing(own: Path) -> None:
     torch.testing.assert_close(scorer("dog", "any").denoiser(x, level), plain(x, level))
 
 
+def test_a_model_without_guidance_is_asked_once(own: Path) -> None:
+    model = replace(open_model(own), guidance_scale=1.0)
+    scorer, told = (
+        Scorer(model, 5, (64, 64)),
+        Given(network_of(model, 1.0)[0], model.encode_text(["a cat"])),
+    )
+    judge, x = scorer("a cat", "words"), torch.randn(1, model.channels, 8, 8)
+    assert isinstance(judge.denoiser, Given)
+    assert torch.equal(judge.denoiser(x, judge.levels[2]), told(x, judge.levels[2]))
+    assert not isinstance(scorer("a cat:-1", "words").denoiser, Given)
+
+
 def test_pictures_of_any_size_are_seen_at_one_that_the_model_knows(own: Path) -> None:
     model = open_model(own)
     for width, height in ((128, 128), (41, 37), (300, 90)):
