@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -82,6 +82,13 @@ class Bench:
     palette: Sequence[tuple[float, float, float]] | None
     identities: Mapping[str, faces.Identity] = field(default_factory=dict)
     scorer: Scorer | None = None
+
+    def during(self, begin: int, end: int) -> Bench:
+        """For steps begin … end − 1 alone: another prompt is looked for from noise on, as the first
+        was."""
+        if self.scorer is None:
+            return self
+        return replace(self, scorer=replace(self.scorer, begin=begin, end=end))
 
 
 def named(judges: str | Sequence[str]) -> list[Named]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -25,11 +25,13 @@ _NOISIEST = 0.9
 
 @dataclass(frozen=True, eq=False)
 class Scorer:
-    """Makes the judges of a search of `steps` steps for pictures of `size` (width, height)."""
+    """Makes the judges of a search's steps `begin` … `end` − 1, over which their noise falls, for
+    pictures of `size` (width, height)."""
 
     model: TextToImage
-    steps: int
+    end: int
     size: tuple[int, int]
+    begin: int = 0
 
     def __post_init__(self) -> None:
         if self.model.conditioned:
@@ -42,11 +44,10 @@ class Scorer:
         """how: words: pictures that go with the prompt, at the model's own guidance scale; any: all
         that it knows. A prompt of pictures alone says nothing to the model."""
         phrases = [each for each in parse(prompt) if each.picture is None] if how == "words" else []
-        return Score(
-            _encoder(self.model, self.size),
-            self._told(phrases),
-            levels(self.model, self.steps, _NOISIEST, self.size),
-        )
+        anywhere = replace(self.model, origin=None)  # a distilled one also between what it learned
+        falling = levels(anywhere, self.end - self.begin, _NOISIEST, self.size)
+        before = falling[:1] * self.begin  # of steps that are not these judges'
+        return Score(_encoder(self.model, self.size), self._told(phrases), before + falling)
 
     def _told(self, phrases: Sequence[Phrase]) -> Denoiser:
         """The network under phrases: of one, its guided x0, whatever it weighs."""

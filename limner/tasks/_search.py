@@ -144,7 +144,7 @@ class _Pass:
                 continue
             if state is not None and state.step == stage.begin:
                 start = _forgetting(state)
-            judge = judge_of(judges, stage.prompt, opened.bench)
+            judge = judge_of(judges, stage.prompt, opened.bench.during(stage.begin, stage.end))
             for state in self.searched(judge, noise, start):
                 yield state
                 if state.step == stage.end:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -96,6 +97,34 @@ def test_a_model_without_guidance_is_asked_once(own: Path) -> None:
     assert isinstance(judge.denoiser, Given)
     assert torch.equal(judge.denoiser(x, judge.levels[2]), told(x, judge.levels[2]))
     assert not isinstance(scorer("a cat:-1", "words").denoiser, Given)
+
+
+def test_noise_falls_anew_with_each_prompt_of_a_schedule(
+    small: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[str, int, float]] = []
+    made = Scorer.__call__
+
+    def watched(scorer: Scorer, prompt: str, how: str) -> Any:
+        judge = made(scorer, prompt, how)
+
+        def losses(pictures: torch.Tensor, noise: Noise, step: int) -> Any:
+            seen.append((prompt, step, judge.levels[step].sigma))
+            return judge.losses(pictures, noise, step)
+
+        return SimpleNamespace(losses=losses)
+
+    monkeypatch.setattr(Scorer, "__call__", watched)
+    paint("a cat", schedule="2: dog", **small)
+    alone = [made(Scorer(open_model(small["model"]), n, (32, 32)), "a cat", "any") for n in (2, 3)]
+    sigmas = [level.sigma for judge in alone for level in judge.levels[:-1]]
+    assert seen == [(["a cat", "dog"][i > 1], i, sigma) for i, sigma in enumerate(sigmas)]
+
+
+def test_a_model_distilled_for_few_steps_judges_a_long_search(own: Path) -> None:
+    few = replace(open_model(own), origin=4)
+    judge = Scorer(few, 9, (64, 64))("a cat", "words")
+    assert len({level.sigma for level in judge.levels}) == 10
 
 
 def test_pictures_of_any_size_are_seen_at_one_that_the_model_knows(own: Path) -> None:
