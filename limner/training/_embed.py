@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from safetensors.torch import load_file, save_file
 
+from limner.models._gan import DISCRIMINATOR
 from limner.models._towers import OWN
 
 __all__ = ["embed"]
@@ -67,8 +68,8 @@ transformers over codes. `VQModel.from_pretrained(folder)` of diffusers opens it
 `limner.models.vqgan.open_vqgan()`."""
 
 _STYLEGAN = """A StyleGAN2 for portraits of 64 pixels of limner's world `faces`, drawn heads with no
-person's likeness: generator and discriminator. `limner.models.stylegan.open_stylegan()` opens it,
-for StyleCLIP, StyleGAN-NADA, inversion and style mixing."""
+person's likeness. `limner.models.stylegan.open_stylegan()` opens it, for StyleCLIP, StyleGAN-NADA,
+inversion and style mixing."""
 
 _DIRECTIONS = """StyleCLIP's global directions of limner's StyleGAN2 in the eyes of its CLIP
 of faces: where pictures go when a channel of StyleSpace moves.
@@ -172,10 +173,11 @@ _PARTS = (
 
 
 def embed(model: Path, part: _Part) -> None:
-    """Copy a model folder into ``limner/embedded`` with float16 weights and a card."""
+    """Copy a model folder into ``limner/embedded`` with float16 weights and a card; of a GAN no
+    discriminator: only training asks it, and the package has 100 MB for all."""
     target = FOLDER / part.folder
     shutil.rmtree(target, ignore_errors=True)
-    shutil.copytree(model, target)
+    shutil.copytree(model, target, ignore=shutil.ignore_patterns(DISCRIMINATOR))
     if (target / OWN).exists():  # a diffusion's text encoder is beside such towers, once more
         for name in ("config.json", "model.safetensors"):
             (target / name).unlink(missing_ok=True)

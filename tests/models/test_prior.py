@@ -11,10 +11,12 @@ import pytest
 import torch
 
 from limner import open_clip
+from limner.data._open import open_data
 from limner.denoisers.cfg import CFG
 from limner.denoisers.network import Network
 from limner.errors import BadInput
 from limner.levels import vp_levels
+from limner.models import embedded
 from limner.models.prior import CARD, blind, open_prior, told_of
 from limner.samplers.ddpm import ddpm
 
@@ -113,9 +115,30 @@ def test_no_token_sees_what_comes_after_it(folder: Path) -> None:
     assert torch.equal(found.network.causal_attention_mask, theirs.causal_attention_mask)
 
 
-def test_what_is_refused(folder: Path, clip: Path, clip_folder: Path, tmp_path: Path) -> None:
+def test_where_none_is_embedded_it_says_how_to_train_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "limner" / "models" / "embedded.py"
+    monkeypatch.setattr(embedded, "__file__", str(place))
     with pytest.raises(BadInput, match="limner train prior --data world:scenes"):
-        open_prior("embedded" if not _is_embedded() else tmp_path / "none")
+        open_prior()
+
+
+def test_limners_own_says_what_its_clip_sees() -> None:
+    """Nearer to the pictures of unseen scenes than the words themselves are."""
+    found = open_prior()
+    pictures, words = open_data("world:scenes?split=held_out", size=128).batch(range(8))
+    seen = found.clip.embed_pictures(torch.from_numpy(pictures).permute(0, 3, 1, 2) / 255)
+    told = found.clip.embed_texts(words)
+    noise = torch.randn(8, found.size, 1, 1, generator=torch.Generator().manual_seed(0))
+    last = torch.full((8,), float(len(found.alpha_bars) - 1))
+    x0 = found(noise, last, encoder_hidden_states=found.told(words)).sample
+    imagined = found.embeddings(x0)
+    near, plain = ((each * seen).sum(1).mean() for each in (imagined, told))
+    assert near > plain + 0.03
+
+
+def test_what_is_refused(folder: Path, clip: Path, clip_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="is no prior of limner's"):
         open_prior(clip)
     with pytest.raises(BadInput, match="states of 32 numbers and embeddings of 16"):
@@ -129,11 +152,3 @@ def test_what_is_refused(folder: Path, clip: Path, clip_folder: Path, tmp_path: 
     (other / CARD).write_text(json.dumps(card | {"clip": {"name": str(clip), "fingerprint": "x"}}))
     with pytest.raises(BadInput, match="another CLIP"):
         open_prior(other)
-
-
-def _is_embedded() -> bool:
-    try:
-        open_prior()
-    except BadInput:
-        return False
-    return True

@@ -113,6 +113,7 @@ def test_a_stylegan_is_halved_and_opens(tmp_path, package, monkeypatch):
     folder = package / "stylegan"
     before, after = open_stylegan(tmp_path / "model"), open_stylegan(folder)
     card = (folder / "README.md").read_text()
+    assert before.discriminator is not None and after.discriminator is None
     assert after.licence == "MIT" and "world `faces`" in card and "`scenes`" not in card
     z, still = torch.randn(2, 8), torch.zeros(1, shape.noise)
     seen = (each.synthesis(each.repeated(each.mapping(z)), still) for each in (after, before))
