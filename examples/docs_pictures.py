@@ -129,7 +129,7 @@ def fast() -> None:
 
 
 def guide() -> None:
-    kinds = ("none", "cfg", "clip", "cfg+clip")
+    kinds = ("none", "cfg", "clip", "noised-clip", "classifier", "cfg+noised-clip")
     painted = limner.guide("a panda on the beach", compare=kinds, count=4, seed=0)
     labels = [f"{kind} {k}" for kind in kinds for k in range(4)]
     sheet("guide.png", painted, labels, 4, recipe=False)
