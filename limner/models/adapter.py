@@ -138,10 +138,10 @@ def begun_with(name: str | Path, base: TextToImage, kind: str, rank: int) -> Beg
             f"the adapter {str(name)!r} is for {card.get('kind')}: give one that limner train "
             f"{kind} wrote"
         )
-    if card.get("rank", rank) > rank:
+    has = _number(card, "rank", folder, rank)
+    if has > rank:
         raise BadInput(
-            f"the adapter {str(name)!r} has rank {card['rank']}, more than {rank}: give --rank "
-            f"{card['rank']}"
+            f"the adapter {str(name)!r} has rank {has:g}, more than {rank}: give --rank {has:g}"
         )
     return Begun(str(name), card, tensors)
 

@@ -135,6 +135,9 @@ def test_what_does_not_fit_is_named(
     shutil.copytree(first("regions"), other)
     card = json.loads((other / "adapter.json").read_text())
     (other / "adapter.json").write_text(json.dumps(card | {"base": "no"}))
+    worded = tmp_path / "worded"
+    shutil.copytree(first("regions"), worded)
+    (worded / "adapter.json").write_text(json.dumps(card | {"rank": "two"}))
     damaged = tmp_path / "damaged"
     shutil.copytree(first("regions"), damaged)
     tensors = load_file(damaged / "adapter.safetensors")
@@ -151,6 +154,7 @@ def test_what_does_not_fit_is_named(
         "has rank 2, more than 1: give --rank 2": partial(
             run, "student", adapter=first("student"), rank=1
         ),
+        "says rank = 'two': expected a number": partial(run, "regions", adapter=worded),
         "made for another model": partial(run, "regions", adapter=other),
         "no adapter 'gone'": partial(run, "decoder", adapter="gone"),
         "differs from what is to be trained in phrase.bias": partial(
