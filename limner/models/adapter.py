@@ -34,6 +34,8 @@ from limner.models.diffusers import unet_of
 
 __all__ = [
     "CARD",
+    "DOWN",
+    "UP",
     "WEIGHTS",
     "Begun",
     "adapter_folder",
@@ -47,7 +49,7 @@ __all__ = [
 
 WEIGHTS, CARD = "adapter.safetensors", "adapter.json"
 _EMBEDDED = Path(__file__).parents[1] / "embedded" / "adapters"
-_DOWN, _UP = ".lora_A.weight", ".lora_B.weight"
+DOWN, UP = ".lora_A.weight", ".lora_B.weight"
 
 
 def adapters_here() -> list[str]:
@@ -189,12 +191,12 @@ def merged(
     """
     out = dict(state)
     for name, value in changes.items():
-        if name.endswith(_DOWN):
-            layer = name.removesuffix(_DOWN)
+        if name.endswith(DOWN):
+            layer = name.removesuffix(DOWN)
             out[f"{layer}.weight"] = _changed(layer, state, changes, scale)
-        elif name.endswith(_UP):
-            if name.removesuffix(_UP) + _DOWN not in changes:
-                raise BadInput(f"the adapter has {name!r} and no {_DOWN[1:]} to it: it is damaged")
+        elif name.endswith(UP):
+            if name.removesuffix(UP) + DOWN not in changes:
+                raise BadInput(f"the adapter has {name!r} and no {DOWN[1:]} to it: it is damaged")
         else:
             out[name] = value.float()
     return out
@@ -206,11 +208,11 @@ def _changed(
     """W + scale · B·A of one layer: a matrix (out, in), or a convolution (out, in, h, w)."""
     weight, down, up = (
         state.get(f"{layer}.weight"),
-        changes[layer + _DOWN],
-        changes.get(layer + _UP),
+        changes[layer + DOWN],
+        changes.get(layer + UP),
     )
     if weight is None or up is None:
-        missing = "the model has no such layer" if weight is None else f"there is no {_UP[1:]}"
+        missing = "the model has no such layer" if weight is None else f"there is no {UP[1:]}"
         raise BadInput(f"the adapter changes {layer!r}, but {missing}: it is for another model")
     rank = len(down)
     ones = (1,) * (weight.ndim - 2)

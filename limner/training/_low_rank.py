@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from limner.errors import BadInput
-from limner.models.adapter import CARD, WEIGHTS, Begun
+from limner.models.adapter import CARD, DOWN, UP, WEIGHTS, Begun
 
 __all__ = ["Additions", "export", "widen"]
 
@@ -117,8 +117,8 @@ class Additions(nn.Module):
         }
         for key, change in self.changes.items():
             assert isinstance(change, _LowRank)  # what `__init__` puts there
-            out[f"unet.{_name(key)}.lora_A.weight"] = change.down
-            out[f"unet.{_name(key)}.lora_B.weight"] = change.up
+            out[f"unet.{_name(key)}{DOWN}"] = change.down
+            out[f"unet.{_name(key)}{UP}"] = change.up
         return out | self.extra.state_dict()
 
 
@@ -152,7 +152,7 @@ def export(folder: Path, additions: Additions, kind: str, base: str, card: dict[
 
 def _cut(name: str, shape: tuple[int, ...], given: tuple[int, ...]) -> tuple[int, ...]:
     """The shape of a weight's part whose rank is that of what is given, or its own if less."""
-    axis = 0 if name.endswith(".lora_A.weight") else 1 if name.endswith(".lora_B.weight") else None
+    axis = 0 if name.endswith(DOWN) else 1 if name.endswith(UP) else None
     if axis is None or len(given) != len(shape):
         return shape
     return (*shape[:axis], min(shape[axis], given[axis]), *shape[axis + 1 :])

@@ -89,10 +89,8 @@ def test_is_told_the_words_or_nothing(own: Path) -> None:
 
 def test_a_model_without_guidance_is_asked_once(own: Path) -> None:
     model = replace(open_model(own), guidance_scale=1.0)
-    scorer, told = (
-        Scorer(model, 5, (64, 64)),
-        Given(network_of(model, 1.0)[0], model.encode_text(["a cat"])),
-    )
+    scorer = Scorer(model, 5, (64, 64))
+    told = Given(network_of(model, 1.0)[0], model.encode_text(["a cat"]))
     judge, x = scorer("a cat", "words"), torch.randn(1, model.channels, 8, 8)
     assert isinstance(judge.denoiser, Given)
     assert torch.equal(judge.denoiser(x, judge.levels[2]), told(x, judge.levels[2]))
